@@ -1,0 +1,1 @@
+"""Notes, vectors, tokens: the record, the index, recall, events and forgetting."""

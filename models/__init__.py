@@ -1,0 +1,1 @@
+"""Tensors: preprocessing, vision tower, compressors, the video LLM, its engine and its trainer."""

@@ -1,0 +1,1 @@
+"""Processes: wiring, settings, command line, capture and analyse workers, questions and answers."""

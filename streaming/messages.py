@@ -1,0 +1,206 @@
+"""The wire types: every message that crosses a process boundary, and nothing else.
+
+A message is small, frozen, and says its units in its field names. Pixels never travel here:
+`SegmentReady` carries the address of encoded video, `ClipRemembered` the id of a record.
+
+Two clocks exist and are never mixed:
+    *_ns   media time, integer nanoseconds since the stream's epoch
+    *_at   wall time, timezone-aware; epoch + media time
+
+Spans are half-open, [start_ns, end_ns), so neighbouring clips share no frame.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+NS_PER_S = 1_000_000_000
+
+Nanoseconds = Annotated[int, Field(ge=0)]
+StreamId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
+
+TOPIC_SEGMENTS = "segments"
+TOPIC_CLIPS = "clips"
+TOPIC_DEAD_LETTERS = "dead-letters"
+
+
+class Message(BaseModel):
+    """Base of all wire types. A new field means a new `kind`, and consumers deploy first."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Span(Message):
+    """A piece of one stream: [start_ns, end_ns) of media time."""
+
+    stream_id: StreamId
+    start_ns: Nanoseconds
+    end_ns: Nanoseconds
+
+    @model_validator(mode="after")
+    def _must_not_be_empty(self) -> Self:
+        if self.end_ns <= self.start_ns:
+            raise ValueError(f"empty span: [{self.start_ns}, {self.end_ns}) ns")
+        return self
+
+    @property
+    def duration_s(self) -> float:
+        return (self.end_ns - self.start_ns) / NS_PER_S
+
+    def overlaps(self, start_ns: int, end_ns: int) -> bool:
+        """Whether any instant of [start_ns, end_ns) lies in this span."""
+        return self.start_ns < end_ns and start_ns < self.end_ns
+
+
+def clip_id_of(span: Span, layout_id: str) -> str:
+    """Same stream, span and layout, same id: a clip analysed twice overwrites itself."""
+    return f"{span.stream_id}:{span.start_ns}-{span.end_ns}:{layout_id}"
+
+
+def wall_time(epoch_at: datetime, media_ns: int) -> datetime:
+    """Wall time of an instant of media time (to the microsecond that `datetime` can hold)."""
+    return epoch_at + timedelta(microseconds=media_ns // 1000)
+
+
+class SegmentReady(Message):
+    """A few seconds of encoded video, cut at keyframes, are stored and may be read.
+
+    `pts_origin` is the pts, in units of the file's own video time base, of the frame whose
+    media time is `span.start_ns`; media time of any frame of the file is therefore
+    `span.start_ns + (pts - pts_origin) * time_base`.
+    """
+
+    kind: Literal["segment_ready/1"] = "segment_ready/1"
+    span: Span
+    epoch_at: AwareDatetime
+    sequence: Annotated[int, Field(ge=0)]
+    uri: str
+    pts_origin: int
+    size_bytes: Annotated[int, Field(gt=0)]
+    frame_count: Annotated[int, Field(gt=0)]
+    codec: str
+    width_px: Annotated[int, Field(gt=0)]
+    height_px: Annotated[int, Field(gt=0)]
+
+
+class GapReason(StrEnum):
+    """Why a stretch of media time was not captured."""
+
+    UNREACHABLE = "unreachable"
+    STALLED = "stalled"
+    SOURCE_JUMPED = "source jumped"
+    CORRUPT = "corrupt"
+    NOT_RUNNING = "not running"
+    DISK_FULL = "disk full"
+    PAUSED = "paused"
+
+
+class StreamGap(Message):
+    """A stretch of media time that was not captured, and why."""
+
+    kind: Literal["stream_gap/1"] = "stream_gap/1"
+    span: Span
+    reason: GapReason
+
+
+class StreamEnded(Message):
+    """The source has no more to give: whatever clip is still open can be closed."""
+
+    kind: Literal["stream_ended/1"] = "stream_ended/1"
+    stream_id: StreamId
+    end_ns: Nanoseconds
+
+
+CaptureMessage = Annotated[
+    SegmentReady | StreamGap | StreamEnded, Field(discriminator="kind")
+]
+
+
+class NotedEvent(Message):
+    """Something that the model saw happen."""
+
+    span: Span
+    text: Annotated[str, Field(min_length=1)]
+
+
+class ClipNote(Message):
+    """The record of one clip: what the model says of it, and where the rest is.
+
+    `layout_id` names the stream layout and `encoder_id` the weights that made the stored
+    visual tokens; `model_id` names the weights that wrote the text.
+    """
+
+    kind: Literal["clip_note/1"] = "clip_note/1"
+    clip_id: str
+    span: Span
+    epoch_at: AwareDatetime
+    text: str
+    events: tuple[NotedEvent, ...] = ()
+    frame_count: Annotated[int, Field(ge=0)]
+    token_count: Annotated[int, Field(ge=0)]
+    layout_id: str
+    encoder_id: str
+    model_id: str
+
+
+class ClipRemembered(Message):
+    """A clip's record, tokens and vectors are stored and may be read."""
+
+    kind: Literal["clip_remembered/1"] = "clip_remembered/1"
+    clip_id: str
+    span: Span
+
+
+class Citation(Message):
+    """A moment that an answer rests on."""
+
+    span: Span
+    clip_id: str
+    text: str
+    start_at: AwareDatetime
+    end_at: AwareDatetime
+    verified: bool | None = None
+    """Whether the model, reading the clip's tokens again, agreed; None if it was not asked."""
+
+
+class Coverage(Message):
+    """What part of the asked time range was really watched. Gaps are named."""
+
+    asked: tuple[Span, ...]
+    watched_ns: Nanoseconds
+    asked_ns: Nanoseconds
+    gaps: tuple[StreamGap, ...] = ()
+
+    @property
+    def fraction(self) -> float:
+        return self.watched_ns / self.asked_ns if self.asked_ns else 0.0
+
+
+class Verdict(StrEnum):
+    """The three ways not to know, and the one to know."""
+
+    FOUND = "found"
+    NOT_FOUND = "not found"
+    NOT_VISIBLE = "not visible"
+    NOT_WATCHED = "not watched"
+
+
+class Answer(Message):
+    """A reply with its parsed value, the moments it rests on and what was watched.
+
+    `value` is what arithmetic over the noted events gives, by intent: a number for `count`,
+    true or false for `exists` and `state`, the text of the earlier event for `order`, the texts
+    of the events in order for `between` and `describe`; None for `when` (see `evidence`).
+    """
+
+    kind: Literal["answer/1"] = "answer/1"
+    question: str
+    intent: str
+    text: str
+    value: int | bool | str | tuple[str, ...] | None = None
+    verdict: Verdict
+    evidence: tuple[Citation, ...] = ()
+    coverage: Coverage
+    model_id: str
