@@ -1,0 +1,44 @@
+# Every command that a person or CI needs. `make` alone lists them.
+# Extras of pyproject.toml to install: `make setup EXTRAS=gpu,dev` for FAISS on a GPU.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check fix bench lock clean
+
+EXTRAS ?= cpu,dev
+PYTEST_ARGS ?=
+BIN := .venv/bin
+PACKAGES := streaming memory models services tests benchmarks
+
+help: ## Show this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: ## Install everything into .venv (the commands below do so by themselves)
+	@EXTRAS=$(EXTRAS) bash .ci/setup
+
+demo: setup ## Watch half an hour of video, then ask about it
+	@$(BIN)/longwatch demo
+
+test: setup ## Run all tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: setup ## Lint, format, types and the arrows between the folders
+	@echo "ruff check" && $(BIN)/ruff check $(PACKAGES)
+	@echo "ruff format" && $(BIN)/ruff format --check $(PACKAGES)
+	@echo "pyright" && PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
+	@echo "import-linter" && $(BIN)/lint-imports
+
+fix: setup ## Format, and repair what can be repaired
+	@$(BIN)/ruff check --fix $(PACKAGES)
+	@$(BIN)/ruff format $(PACKAGES)
+
+bench: setup ## Measure, and write benchmarks/results and the plots
+	@$(BIN)/python -m benchmarks.run
+
+lock: setup ## Write constraints.txt anew from what .venv holds
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable \
+	  | grep -vE '^(nvidia|cuda|triton)' | sed 's/+[a-z0-9.]*$$//'; } > .venv/constraints.txt
+	@mv .venv/constraints.txt constraints.txt
+
+clean: ## Remove .venv and caches (never footage or memory)
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
