@@ -15,7 +15,7 @@ import numpy as np
 
 from memory.errors import WrongWidth
 from memory.record import Within
-from memory.values import Hit, Mark, Vector, checked_vector, in_range
+from memory.values import Hit, Mark, Vector, checked_vector, overlaps_any
 from streaming.messages import Span
 
 
@@ -87,7 +87,7 @@ class ExactIndex:
         hits = [
             Hit(clip_id, span, float(np.dot(vectors[kind], query)))
             for clip_id, (span, vectors) in list(self._held.items())
-            if in_range(span, within)
+            if overlaps_any(span, within)
         ]
         return best_first(hits)[:limit]
 

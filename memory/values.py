@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from memory.errors import BadVector
-from streaming.messages import NotedEvent, Span, StreamId
+from streaming.messages import NS_PER_S, NotedEvent, Span, StreamId
 
 _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 Vector = NDArray[np.float32]  # shape (V,)
 
 END_OF_TIME_NS = 2**63 - 1
+DAY_NS = 86_400 * NS_PER_S
 
 
 class StreamSpec(BaseModel):
@@ -131,7 +132,7 @@ def checked_vector(vector: Vector) -> Vector:
     return row
 
 
-def in_range(span: Span, within: Sequence[Span] | None) -> bool:
+def overlaps_any(span: Span, within: Sequence[Span] | None) -> bool:
     """Whether a span overlaps any of `within`; None is everything."""
     return within is None or any(
         wanted.stream_id == span.stream_id and span.overlaps(wanted.start_ns, wanted.end_ns)

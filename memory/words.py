@@ -1,0 +1,74 @@
+"""Words of a text as they are compared: one normalisation for recall and for event matching.
+
+Case, accents, punctuation, articles, determiners, auxiliaries and light English inflections
+(-s, -es, -ies, -ed, -ing) are dropped; particles such as `up`, `off` and `into` stay, since
+they carry meaning. It knows English grammar a little and nobody's vocabulary: words that it
+does not know pass through, other scripts unchanged. Stems are for comparison, not for show.
+
+Pure.
+"""
+
+import re
+import unicodedata
+
+_FUNCTION_WORDS = frozenset(
+    "a an the this that these those some any every each another "
+    "my your his her its our their "
+    "is are was were be been being am has have had having do does did doing will would "
+    "and of there it".split()
+)
+_NEGATIONS = frozenset("no not never nobody nothing none neither nor without".split())
+_WORD = re.compile(r"[^\W_]+")
+_CONTRACTED_NOT = re.compile(r"n['’]t\b")
+_POSSESSIVE = re.compile(r"['’](s|re|ve|ll|d|m)?\b")
+_VOWEL = re.compile(r"[aeiouy]")
+
+
+def content_words(text: str) -> tuple[str, ...]:
+    """The stems of the words that carry meaning, in order, with repeats."""
+    return tuple(stem(word) for word in _plain_words(text) if word not in _FUNCTION_WORDS)
+
+
+def is_negated(text: str) -> bool:
+    """Whether the text says that something is not so."""
+    return not _NEGATIONS.isdisjoint(_plain_words(text))
+
+
+def stem(word: str) -> str:
+    """Cut light inflections off a lower-case English word, the same for all its forms."""
+    if len(word) <= 3 or not (word.isascii() and word.isalpha()):
+        return word
+    word = _without_participle(_without_plural(word))
+    if len(word) > 3 and word.endswith("e"):
+        word = word[:-1]
+    if len(word) > 3 and word[-1] == word[-2] and not _VOWEL.match(word[-1]):
+        word = word[:-1]
+    return word
+
+
+def _without_plural(word: str) -> str:
+    if word.endswith("ies"):
+        return word[:-3] + "y" if len(word) > 4 else word[:-1]
+    if word.endswith("oes"):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def _without_participle(word: str) -> str:
+    if word.endswith("ied"):
+        return word[:-3] + "y" if len(word) > 4 else word[:-1]
+    if word.endswith("eed"):
+        return word[:-1] if len(word) > 5 else word
+    for ending in ("ing", "ed"):
+        bare = word.removesuffix(ending)
+        if bare != word and _VOWEL.search(bare):
+            return bare + "e" if len(bare) == 2 and not _VOWEL.match(bare[-1]) else bare
+    return word
+
+
+def _plain_words(text: str) -> list[str]:
+    decomposed = unicodedata.normalize("NFKD", text).casefold()
+    bare = "".join(char for char in decomposed if not unicodedata.combining(char))
+    return _WORD.findall(_POSSESSIVE.sub("", _CONTRACTED_NOT.sub(" not", bare)))
