@@ -1,0 +1,121 @@
+"""What holds for every test: no network beyond this machine, one thread, no needless skip.
+
+`--no-needless-skips` (CI passes it) fails the run when a test was skipped for a reason that is not
+in `EXCUSES`: a skip is how a check gets lost without anybody noticing.
+"""
+
+import importlib.util
+import socket
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+FOOTAGE = ROOT.parent / "shared" / "footage"
+LOOPBACK = ("127.", "::1", "localhost")
+SKIPS = pytest.StashKey[list[tuple[str, str]]]()
+
+
+def has_gpu() -> bool:
+    if importlib.util.find_spec("torch") is None:
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
+EXCUSES: dict[str, Callable[[], bool]] = {
+    "real footage": lambda: not FOOTAGE.exists(),
+    "GPU": lambda: not has_gpu(),
+}
+"""A word of the reason that a test gives for being skipped, and whether that reason is true."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--no-needless-skips",
+        action="store_true",
+        help="fail when a test was skipped that this machine should be able to run",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[SKIPS] = []
+
+
+def pytest_collection_finish() -> None:
+    """One thread: the machine is shared, and sums then come out the same every time."""
+    if torch := sys.modules.get("torch"):
+        torch.set_num_threads(1)
+
+
+class SkipCounter:
+    """Collects the reasons of all skips, of single tests and of whole modules."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._skips = config.stash[SKIPS]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if report.skipped and not hasattr(report, "wasxfail"):
+            self._skips.append((report.nodeid, str(report.longrepr)))
+
+
+def needless(skips: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The skips whose reason holds no excuse that is true on this machine."""
+    return [
+        (test, reason)
+        for test, reason in skips
+        if not any(word in reason and is_true() for word, is_true in EXCUSES.items())
+    ]
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    session.config.pluginmanager.register(SkipCounter(session.config))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    config = session.config
+    if config.getoption("--no-needless-skips") and needless(config.stash[SKIPS]):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    if config.getoption("--no-needless-skips"):
+        for test, reason in needless(config.stash[SKIPS]):
+            terminalreporter.write_line(f"NEEDLESS SKIP {test}: {reason}", red=True)
+
+
+def refuse_strangers(host: object) -> None:
+    if isinstance(host, str) and host and not host.startswith(LOOPBACK):
+        pytest.fail(f"a test reached for the network: {host}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_network() -> Iterator[None]:
+    """Sockets reach this machine only (those of FFmpeg are beyond our reach)."""
+    connect, lookup = socket.socket.connect, socket.getaddrinfo
+
+    def local_connect(self: socket.socket, address: Any) -> None:
+        if self.family != socket.AF_UNIX:
+            refuse_strangers(address[0])
+        connect(self, address)
+
+    def local_lookup(host: Any, *args: Any, **kwargs: Any) -> Any:
+        refuse_strangers(host)
+        return lookup(host, *args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(socket.socket, "connect", local_connect)
+        patch.setattr(socket, "getaddrinfo", local_lookup)
+        yield
