@@ -18,7 +18,7 @@ PACKAGES = ("streaming", "memory", "models", "services")
 PRODUCT = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 MODULES = [*PRODUCT, *sorted((ROOT / "tests").rglob("*.py")), *(ROOT / "benchmarks").glob("*.py")]
 NANO = ROOT / "models" / "nano"
-PROMPTS = sorted((ROOT / "models" / "prompts").glob("*.txt"))
+PROMPTS = sorted((ROOT / "models" / "prompt_templates").glob("*.txt"))
 MAX_LINES = 400
 
 THINGS = (*KINDS, *COLOURS, "gate", "lamp", "box", "yard")
@@ -91,5 +91,6 @@ def test_only_nano_knows_its_world(path: Path) -> None:
 
 
 def test_prompts_speak_of_no_world() -> None:
+    assert PROMPTS
     for path in PROMPTS:
         assert IN_CODE.findall(path.read_text()) == [], path
