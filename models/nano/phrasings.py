@@ -1,0 +1,142 @@
+"""Questions and the plans they mean: what the planning prompt is trained and examined on.
+
+Explicit times may stand in a question of any kind or have been cut out of it before a model reads
+it; both are trained, and neither changes the plan.
+
+Draws from a `random.Random` it is given. The phrasings themselves are in `models.nano.asking`.
+"""
+
+from random import Random
+
+from models.nano.asking import (
+    FIXED_STATES,
+    KINDS_OF_QUESTION,
+    PHRASINGS,
+    Phrasing,
+    State,
+    ask_event,
+    ask_order,
+    ask_range,
+    ask_state,
+    clock,
+    has_plural,
+    phrasings,
+    presence,
+)
+from models.nano.grammar import Event, draw_event
+from models.nano.world import COLOURS, YARD_KINDS
+from models.schemas import Plan
+
+
+def draw_times(rng: Random) -> str:
+    """Draw time words such as a person types, to teach that they do not matter to a plan."""
+    start_s = rng.randrange(0, 12 * 3600)
+    end_s = start_s + rng.choice((60, 60, 90, 300, 600, 3600)) + rng.randrange(60)
+    digits = rng.choice((1, 2))
+    start, end = (clock(t, hours_digits=digits) for t in (start_s, end_s))
+    if rng.random() < 0.25:
+        start, end = start.rpartition(":")[0], end.rpartition(":")[0]
+    return rng.choice(
+        (
+            f"between {start} and {end}",
+            f"between {start} and {end}",
+            f"from {start} to {end}",
+            f"from {start} until {end}",
+            f"after {start}",
+            f"before {end}",
+            f"since {start}",
+            f"until {end}",
+            f"at {start}",
+            f"in the last {rng.choice(('hour', '10 minutes', '2 hours', '30 minutes'))}",
+            rng.choice(("today", "yesterday", "this morning", "last night")),
+        )
+    )
+
+
+def plan_example(rng: Random) -> tuple[str, Plan]:
+    """Draw a training question, in any case, punctuation and politeness, and its plan."""
+    kind = rng.choice((*KINDS_OF_QUESTION, *KINDS_OF_QUESTION, "describe"))
+    question, plan = _example(rng.choice(phrasings(kind, seen=True)), rng, plain=0.7)
+    return _vary(question, rng), plan
+
+
+def plan_examples_unseen(rng: Random, *, per_phrasing: int) -> list[tuple[str, Plan]]:
+    """Draw questions in each of the phrasings that training never uses, and their plans."""
+    return [
+        (_tidy(question), plan)
+        for phrasing in PHRASINGS
+        if not phrasing.seen
+        for question, plan in (_example(phrasing, rng, plain=0.85) for _ in range(per_phrasing))
+    ]
+
+
+def _example(phrasing: Phrasing, rng: Random, *, plain: float) -> tuple[str, Plan]:
+    times = draw_times(rng) if rng.random() < 0.25 else ""
+    if phrasing.kind == "describe":
+        return _beside(phrasing.template, times, rng), Plan(intent="describe")
+    if phrasing.kind == "between":
+        times = times or (draw_times(rng) if rng.random() < 0.3 else "")
+        return ask_range(phrasing, times), Plan(intent="between")
+    if phrasing.kind == "state":
+        state = draw_state(rng)
+        question = ask_state(phrasing, state, rng)
+        plan = Plan(intent="state", events=(state.begins,), ended_by=(state.ends,))
+    elif phrasing.kind == "order":
+        events = _distinct_events(rng, phrasing.num_events)
+        question = ask_order(phrasing, events, rng, plain=plain)
+        plan = Plan(intent="order", events=tuple(event.plan_text for event in events))
+    else:
+        event = draw_event(rng)
+        while phrasing.needs_plural and not has_plural(event):
+            event = draw_event(rng)
+        question = ask_event(phrasing, event, rng, plain=plain)
+        plan = Plan(intent=phrasing.kind, events=(event.plan_text,), which=phrasing.which)
+    return _beside(question, times, rng), plan
+
+
+def draw_state(rng: Random) -> State:
+    if rng.random() < 0.5:
+        return rng.choice(FIXED_STATES)
+    kind = rng.choice(YARD_KINDS)
+    return presence(kind, None if rng.random() < 0.1 else rng.choice(COLOURS))
+
+
+def _distinct_events(rng: Random, count: int) -> tuple[Event, ...]:
+    events: list[Event] = []
+    while len(events) < count:
+        event = draw_event(rng)
+        if all(event.plan_text != other.plan_text for other in events):
+            events.append(event)
+    return tuple(events)
+
+
+def _beside(question: str, times: str, rng: Random) -> str:
+    """Put time words before or after a question."""
+    if not times:
+        return question
+    return f"{question} {times}" if rng.random() < 0.75 else f"{times} {question}"
+
+
+def _tidy(question: str) -> str:
+    return question[0].upper() + question[1:] + "?"
+
+
+_OPENINGS = (
+    "please ", "please, ", "hey, ", "ok, ", "hello, ", "so, ", "and ", "now ", "excuse me, ",
+    "can you tell me: ", "tell me: ", "one question: ", "could you say: ", "i would like to know: ",
+)  # fmt: skip
+_CLOSINGS = (" please", ", please", ", thanks", " thank you")
+
+
+def _vary(question: str, rng: Random) -> str:
+    if rng.random() < 0.5:
+        question = question.replace(",", "")
+    if rng.random() < 0.15:
+        question = rng.choice(_OPENINGS) + question
+    if rng.random() < 0.08:
+        question += rng.choice(_CLOSINGS)
+    question += rng.choices(("?", "", " ?", "."), weights=(60, 25, 10, 5))[0]
+    case = rng.random()
+    if case < 0.5:
+        return question[0].upper() + question[1:]
+    return question.upper() if case > 0.97 else question
