@@ -1,0 +1,191 @@
+"""What can go wrong between a person and the parts: every message says what to do about it.
+
+ServiceError
+├── QuestionError
+│   ├── EmptyQuestion           no question at all
+│   └── QuestionTooLong         longer than anybody asks
+├── TimeError
+│   ├── BadTime                 not a moment that we read
+│   ├── ReversedRange           a range that ends before it starts
+│   └── RangeInFuture           a range that nobody has seen yet
+├── StreamNameError
+│   ├── BadStreamName           a name that cannot be one
+│   ├── StreamNameTaken         a name that another stream has
+│   └── NoSuchStream            a name that no stream has
+├── DataDirectoryError
+│   ├── DataDirectoryBusy       another service runs on it
+│   ├── DataDirectoryUnusable   cannot be made, or may not be written
+│   └── DataDirectoryEmpty      nothing was ever remembered there
+├── SettingsError               a setting that cannot be used
+├── ModelUnavailable            the model that the settings name cannot be loaded
+├── ExportError
+│   ├── NothingStored           no footage of the range is kept
+│   ├── PictureChanges          the range holds pictures that one file cannot hold
+│   └── OutputUnusable          the file to write cannot be written
+├── ClipUnusable                a clip cannot be remembered; its footage is named as a gap
+└── WorkerCrashed               a part of the service failed for good
+"""
+
+from pathlib import Path
+
+
+class ServiceError(Exception):
+    """Base of everything `services` raises."""
+
+
+class QuestionError(ServiceError):
+    """The question cannot be answered as it is put."""
+
+
+class EmptyQuestion(QuestionError):
+    def __init__(self) -> None:
+        super().__init__("the question is empty; ask something, such as: what happened?")
+
+
+class QuestionTooLong(QuestionError):
+    def __init__(self, *, chars: int, most_chars: int) -> None:
+        super().__init__(f"the question has {chars:,} characters; ask in at most {most_chars:,}")
+        self.chars = chars
+        self.most_chars = most_chars
+
+
+class TimeError(ServiceError):
+    """The time cannot be used."""
+
+
+class BadTime(TimeError):
+    def __init__(self, text: str) -> None:
+        shown = text if len(text) <= 60 else f"{text[:60]}…"
+        super().__init__(
+            f"{shown!r} is not a time; write 1:02:03.5 (so far into the footage), "
+            "2025-03-01T14:00, 'yesterday at 14:00' or '10 minutes ago'"
+        )
+        self.text = text
+
+
+class ReversedRange(TimeError):
+    def __init__(self, start: str, end: str) -> None:
+        super().__init__(f"the range ends ({end}) before it starts ({start}); turn it round")
+        self.start = start
+        self.end = end
+
+
+class RangeInFuture(TimeError):
+    def __init__(self, start: str, now: str) -> None:
+        super().__init__(
+            f"the range starts at {start}, and the footage ends at {now}; nobody has seen that yet"
+        )
+        self.start = start
+        self.now = now
+
+
+class StreamNameError(ServiceError):
+    """The name of a stream cannot be used."""
+
+
+class BadStreamName(StreamNameError):
+    def __init__(self, name: str) -> None:
+        shown = name if len(name) <= 80 else f"{name[:80]}…"
+        super().__init__(
+            f"{shown!r} cannot name a stream; use 1 to 64 of a-z, 0-9, - and _, "
+            "starting with a letter or digit"
+        )
+        self.name = name
+
+
+class StreamNameTaken(StreamNameError):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a stream named {name!r} exists; take another name, or run: longwatch forget {name}"
+        )
+        self.name = name
+
+
+class NoSuchStream(StreamNameError):
+    def __init__(self, name: str, *, known: tuple[str, ...]) -> None:
+        others = f"known are: {', '.join(known)}" if known else "none was added yet"
+        super().__init__(f"no stream is named {name!r}; {others}")
+        self.name = name
+        self.known = known
+
+
+class DataDirectoryError(ServiceError):
+    """The data directory cannot be used."""
+
+
+class DataDirectoryBusy(DataDirectoryError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"another longwatch runs on {path}; stop it, or give this one another --data"
+        )
+        self.path = path
+
+
+class DataDirectoryUnusable(DataDirectoryError):
+    def __init__(self, path: Path, *, reason: str) -> None:
+        super().__init__(f"data directory {path} cannot be used ({reason}); give another --data")
+        self.path = path
+        self.reason = reason
+
+
+class DataDirectoryEmpty(DataDirectoryError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"nothing is remembered in {path}; add a stream (longwatch add NAME URL) "
+            "and run: longwatch up"
+        )
+        self.path = path
+
+
+class SettingsError(ServiceError):
+    """A setting cannot be used."""
+
+
+class ModelUnavailable(ServiceError):
+    def __init__(self, where: str, *, reason: str) -> None:
+        super().__init__(f"model {where} cannot be loaded ({reason}); see: longwatch doctor")
+        self.where = where
+        self.reason = reason
+
+
+class ExportError(ServiceError):
+    """The range cannot be written to one file."""
+
+
+class NothingStored(ExportError):
+    def __init__(self, stream_id: str, start: str, end: str) -> None:
+        super().__init__(f"no footage of {stream_id} between {start} and {end} is stored")
+        self.stream_id = stream_id
+
+
+class PictureChanges(ExportError):
+    def __init__(self, stream_id: str, at: str) -> None:
+        super().__init__(
+            f"the picture of {stream_id} changes its size or format at {at}, which one file "
+            f"cannot hold; export up to {at}, and from {at} on"
+        )
+        self.stream_id = stream_id
+        self.at = at
+
+
+class OutputUnusable(ExportError):
+    def __init__(self, path: Path, *, reason: str) -> None:
+        super().__init__(f"{path} cannot be written ({reason})")
+        self.path = path
+        self.reason = reason
+
+
+class ClipUnusable(ServiceError):
+    def __init__(self, clip_id: str, *, reason: str) -> None:
+        super().__init__(f"clip {clip_id} cannot be remembered ({reason})")
+        self.clip_id = clip_id
+        self.reason = reason
+
+
+class WorkerCrashed(ServiceError):
+    def __init__(self, worker: str, *, reason: str) -> None:
+        super().__init__(
+            f"{worker} failed ({reason}); nothing is lost, start again with: longwatch up"
+        )
+        self.worker = worker
+        self.reason = reason
