@@ -36,9 +36,7 @@ class StoreUnavailable(StoreError):
 
 class StoreReadOnly(StoreError):
     def __init__(self, where: str, *, detail: str) -> None:
-        super().__init__(
-            f"cannot write to {where} ({detail}); give this user write access to it"
-        )
+        super().__init__(f"cannot write to {where} ({detail}); give this user write access to it")
         self.where = where
 
 

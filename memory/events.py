@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from memory.spans import overlaps_any
 from memory.values import ClipEvent
 from memory.words import content_words, is_negated
 from streaming.messages import NS_PER_S, Span
@@ -128,15 +129,7 @@ def matching(
 
 def in_range(among: Iterable[Occurrence], within: Sequence[Span]) -> list[Occurrence]:
     """The occurrences that overlap any of the spans."""
-    return [
-        occurrence
-        for occurrence in among
-        if any(
-            span.stream_id == occurrence.span.stream_id
-            and span.overlaps(occurrence.span.start_ns, occurrence.span.end_ns)
-            for span in within
-        )
-    ]
+    return [occurrence for occurrence in among if overlaps_any(occurrence.span, within)]
 
 
 def first(among: Iterable[Occurrence]) -> Occurrence | None:

@@ -15,7 +15,8 @@ import numpy as np
 
 from memory.errors import WrongWidth
 from memory.record import Within
-from memory.values import Hit, Mark, Vector, checked_vector, overlaps_any
+from memory.spans import overlaps_any
+from memory.values import Hit, Mark, Vector, checked_vector
 from streaming.messages import Span
 
 

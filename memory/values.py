@@ -5,7 +5,6 @@ that an inner product is a cosine. A range of interest is a sequence of `Span`s,
 stream has its own media time; None means everything.
 """
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -20,7 +19,6 @@ _FROZEN = ConfigDict(frozen=True, extra="forbid")
 
 Vector = NDArray[np.float32]  # shape (V,)
 
-END_OF_TIME_NS = 2**63 - 1
 DAY_NS = 86_400 * NS_PER_S
 
 
@@ -117,11 +115,6 @@ class Counts(NamedTuple):
     segments: int
 
 
-def whole_stream(stream_id: str) -> Span:
-    """All of a stream, whatever its length."""
-    return Span(stream_id=stream_id, start_ns=0, end_ns=END_OF_TIME_NS)
-
-
 def checked_vector(vector: Vector) -> Vector:
     """The vector as float32, or `BadVector`."""
     row = np.ascontiguousarray(vector, dtype=np.float32)
@@ -130,11 +123,3 @@ def checked_vector(vector: Vector) -> Vector:
     if not np.isfinite(row).all():
         raise BadVector("it holds NaN or infinity")
     return row
-
-
-def overlaps_any(span: Span, within: Sequence[Span] | None) -> bool:
-    """Whether a span overlaps any of `within`; None is everything."""
-    return within is None or any(
-        wanted.stream_id == span.stream_id and span.overlaps(wanted.start_ns, wanted.end_ns)
-        for wanted in within
-    )

@@ -10,23 +10,37 @@ Pure.
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
-_FUNCTION_WORDS = frozenset(
-    "a an the this that these those some any every each another "
-    "my your his her its our their "
-    "is are was were be been being am has have had having do does did doing will would "
-    "and of there it".split()
+_FUNCTION = """
+a an the this that these those some any every each another
+my your his her its our their there it and of
+is are was were be been being am has have had having do does did doing will would
+"""
+_FUNCTION_WORDS = frozenset(_FUNCTION.split())
+_NEGATIONS = frozenset(
+    ("no", "not", "never", "nobody", "nothing", "none", "neither", "nor", "without")
 )
-_NEGATIONS = frozenset("no not never nobody nothing none neither nor without".split())
 _WORD = re.compile(r"[^\W_]+")
 _CONTRACTED_NOT = re.compile(r"n['’]t\b")
 _POSSESSIVE = re.compile(r"['’](s|re|ve|ll|d|m)?\b")
+_MOST_WORDS = 64
 _VOWEL = re.compile(r"[aeiouy]")
 
 
 def content_words(text: str) -> tuple[str, ...]:
     """The stems of the words that carry meaning, in order, with repeats."""
     return tuple(stem(word) for word in _plain_words(text) if word not in _FUNCTION_WORDS)
+
+
+def searchable_words(texts: Iterable[str]) -> list[str]:
+    """The words that texts are found by."""
+    return [word for text in texts for word in content_words(text)]
+
+
+def searched_words(query: str) -> list[str]:
+    """The different words that a query looks for, in order, as many as a search can bear."""
+    return list(dict.fromkeys(content_words(query)))[:_MOST_WORDS]
 
 
 def is_negated(text: str) -> bool:
