@@ -15,7 +15,6 @@ from typing import Literal, cast
 
 from models.nano.grammar import BOX_ACTIONS, FIXTURES, Event, Mention, mention
 from models.nano.wordings import between, count, describe, exists, order, state, when
-from models.nano.world import OPPOSITES
 from models.schemas import Intent
 
 Which = Literal["all", "first", "last"]
@@ -90,8 +89,8 @@ def phrasings(kind: Intent, *, seen: bool) -> tuple[Phrasing, ...]:
 class State:
     """What one event begins and another ends; `holders` and `adjectives` are its wordings."""
 
-    begins: str
-    ends: str
+    begins: Event
+    ends: Event
     holders: tuple[str, ...]
     adjectives: tuple[str, ...]
 
@@ -102,20 +101,20 @@ def presence(kind: str, colour: str | None) -> State:
     thing = came.thing
     holders = (f"the {thing}",) if colour else (f"a {thing}", f"any {thing}")
     adjectives = ("there", "in the yard", "around", "in view", "in the picture", "here", "inside")
-    return State(came.plan_text, went.plan_text, holders, adjectives)
+    return State(came, went, holders, adjectives)
 
+
+_LAMP, _GATE = ("the lamp", "the light"), ("the gate",)
+_LAMP_ON, _LAMP_OFF = Event("turns on", "lamp"), Event("turns off", "lamp")
+_GATE_OPEN, _GATE_CLOSED = Event("opens", "gate"), Event("closes", "gate")
+_LYING = ("there", "on the ground", "lying there", "in the yard", "around", "here")
 
 FIXED_STATES: tuple[State, ...] = (
-    State("the lamp turns on", "the lamp turns off", ("the lamp", "the light"), ("on", "lit")),
-    State("the lamp turns off", "the lamp turns on", ("the lamp", "the light"), ("off", "dark")),
-    State("the gate opens", "the gate closes", ("the gate",), ("open", "wide open")),
-    State("the gate closes", "the gate opens", ("the gate",), ("closed", "shut")),
-    State(
-        BOX_ACTIONS[0],
-        OPPOSITES[BOX_ACTIONS[0]],
-        ("the box",),
-        ("there", "on the ground", "lying there", "in the yard", "around", "here"),
-    ),
+    State(_LAMP_ON, _LAMP_OFF, _LAMP, ("on", "lit")),
+    State(_LAMP_OFF, _LAMP_ON, _LAMP, ("off", "dark")),
+    State(_GATE_OPEN, _GATE_CLOSED, _GATE, ("open", "wide open")),
+    State(_GATE_CLOSED, _GATE_OPEN, _GATE, ("closed", "shut")),
+    State(Event(BOX_ACTIONS[0]), Event(BOX_ACTIONS[1]), ("the box",), _LYING),
 )
 
 
@@ -165,3 +164,15 @@ def clock(seconds: float, *, hours_digits: int = 2) -> str:
 def has_plural(event: Event) -> bool:
     """Whether one can say "how many" of the event's subject."""
     return event.kind not in FIXTURES and not (event.kind is None and event.action in BOX_ACTIONS)
+
+
+def beside(question: str, times: str, rng: Random) -> str:
+    """Put time words before or after a question."""
+    if not times:
+        return question
+    return f"{question} {times}" if rng.random() < 0.75 else f"{times} {question}"
+
+
+def tidy(question: str) -> str:
+    """Write a question as one is written: a capital letter, a question mark."""
+    return question[0].upper() + question[1:] + "?"

@@ -13,7 +13,15 @@ Draws from a `random.Random` it is given. Knows nothing of questions.
 from dataclasses import dataclass
 from random import Random
 
-from models.nano.world import CARRIER_KINDS, COLOURS, KINDS, SKY_KINDS, STREET_KINDS, YARD_KINDS
+from models.nano.world import (
+    ACTIONS,
+    CARRIER_KINDS,
+    COLOURS,
+    KINDS,
+    SKY_KINDS,
+    STREET_KINDS,
+    YARD_KINDS,
+)
 
 FIXTURES = {"gate": ("opens", "closes"), "lamp": ("turns on", "turns off")}
 BOX_ACTIONS = ("puts down the box", "picks up the box")
@@ -265,3 +273,29 @@ def draw_event(rng: Random) -> Event:
     elif chance > 0.83:
         colour = None
     return Event(action, kind, colour)
+
+
+def draw_full_event(rng: Random) -> Event:
+    """Draw an event that this world may show, its actions alike often."""
+    return in_full(Event(rng.choice(ACTIONS)), rng)
+
+
+def in_full(event: Event, rng: Random) -> Event:
+    """Fill in what an event left unsaid."""
+    for fixture, actions in FIXTURES.items():
+        if event.action in actions:
+            return Event(event.action, fixture)
+    kind = event.kind or rng.choice(KINDS_OF[event.action])
+    return Event(event.action, kind, event.colour or rng.choice(COLOURS))
+
+
+FULL_EVENTS: tuple[Event, ...] = (
+    *(Event(action, fixture) for fixture, actions in FIXTURES.items() for action in actions),
+    *(
+        Event(action, kind, colour)
+        for action, kinds in KINDS_OF.items()
+        for kind in kinds
+        for colour in COLOURS
+    ),
+)
+"""All that this world may show."""

@@ -6,6 +6,7 @@ it; both are trained, and neither changes the plan.
 Draws from a `random.Random` it is given. The phrasings themselves are in `models.nano.asking`.
 """
 
+from dataclasses import dataclass, replace
 from random import Random
 
 from models.nano.asking import (
@@ -18,10 +19,12 @@ from models.nano.asking import (
     ask_order,
     ask_range,
     ask_state,
+    beside,
     clock,
     has_plural,
     phrasings,
     presence,
+    tidy,
 )
 from models.nano.grammar import Event, draw_event
 from models.nano.world import COLOURS, YARD_KINDS
@@ -53,34 +56,51 @@ def draw_times(rng: Random) -> str:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A question, what it means, and the events it is about in parts: for a state, its two ends."""
+
+    question: str
+    plan: Plan
+    events: tuple[Event, ...] = ()
+
+
 def plan_example(rng: Random) -> tuple[str, Plan]:
     """Draw a training question, in any case, punctuation and politeness, and its plan."""
+    drawn = example(rng)
+    return drawn.question, drawn.plan
+
+
+def example(rng: Random) -> Example:
+    """Draw a training question in a phrasing that training may use."""
     kind = rng.choice((*KINDS_OF_QUESTION, *KINDS_OF_QUESTION, "describe"))
-    question, plan = _example(rng.choice(phrasings(kind, seen=True)), rng, plain=0.7)
-    return _vary(question, rng), plan
+    drawn = _example(rng.choice(phrasings(kind, seen=True)), rng, plain=0.7)
+    return replace(drawn, question=_vary(drawn.question, rng))
 
 
 def plan_examples_unseen(rng: Random, *, per_phrasing: int) -> list[tuple[str, Plan]]:
     """Draw questions in each of the phrasings that training never uses, and their plans."""
-    return [
-        (_tidy(question), plan)
+    drawn = (
+        _example(phrasing, rng, plain=0.85)
         for phrasing in PHRASINGS
         if not phrasing.seen
-        for question, plan in (_example(phrasing, rng, plain=0.85) for _ in range(per_phrasing))
-    ]
+        for _ in range(per_phrasing)
+    )
+    return [(tidy(one.question), one.plan) for one in drawn]
 
 
-def _example(phrasing: Phrasing, rng: Random, *, plain: float) -> tuple[str, Plan]:
+def _example(phrasing: Phrasing, rng: Random, *, plain: float) -> Example:
     times = draw_times(rng) if rng.random() < 0.25 else ""
     if phrasing.kind == "describe":
-        return _beside(phrasing.template, times, rng), Plan(intent="describe")
+        return Example(beside(phrasing.template, times, rng), Plan(intent="describe"))
     if phrasing.kind == "between":
         times = times or (draw_times(rng) if rng.random() < 0.3 else "")
-        return ask_range(phrasing, times), Plan(intent="between")
+        return Example(ask_range(phrasing, times), Plan(intent="between"))
     if phrasing.kind == "state":
         state = draw_state(rng)
-        question = ask_state(phrasing, state, rng)
-        plan = Plan(intent="state", events=(state.begins,), ended_by=(state.ends,))
+        question, events = ask_state(phrasing, state, rng), (state.begins, state.ends)
+        begins, ends = ((event.plan_text,) for event in events)
+        plan = Plan(intent="state", events=begins, ended_by=ends)
     elif phrasing.kind == "order":
         events = _distinct_events(rng, phrasing.num_events)
         question = ask_order(phrasing, events, rng, plain=plain)
@@ -89,9 +109,9 @@ def _example(phrasing: Phrasing, rng: Random, *, plain: float) -> tuple[str, Pla
         event = draw_event(rng)
         while phrasing.needs_plural and not has_plural(event):
             event = draw_event(rng)
-        question = ask_event(phrasing, event, rng, plain=plain)
+        question, events = ask_event(phrasing, event, rng, plain=plain), (event,)
         plan = Plan(intent=phrasing.kind, events=(event.plan_text,), which=phrasing.which)
-    return _beside(question, times, rng), plan
+    return Example(beside(question, times, rng), plan, events)
 
 
 def draw_state(rng: Random) -> State:
@@ -108,17 +128,6 @@ def _distinct_events(rng: Random, count: int) -> tuple[Event, ...]:
         if all(event.plan_text != other.plan_text for other in events):
             events.append(event)
     return tuple(events)
-
-
-def _beside(question: str, times: str, rng: Random) -> str:
-    """Put time words before or after a question."""
-    if not times:
-        return question
-    return f"{question} {times}" if rng.random() < 0.75 else f"{times} {question}"
-
-
-def _tidy(question: str) -> str:
-    return question[0].upper() + question[1:] + "?"
 
 
 _OPENINGS = (

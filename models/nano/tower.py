@@ -10,11 +10,13 @@ Shape letters:
 """
 
 import argparse
+import itertools
 import json
 import math
 import multiprocessing
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import av
@@ -128,11 +130,13 @@ def pretrain(
     optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98))
     begun, step = time.monotonic(), 0
     averaged = {"loss": 0.0, "right": 0.0}
+    ahead = threading.Semaphore(8 * num_workers)  # scripts painted but not yet learnt from
     with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
-        work = ((seed, config.image_size, config.patch_size) for seed in _from(first_seed))
-        batches = pool.imap_unordered(_work, work, chunksize=1)
+        work = ((seed, config.image_size, config.patch_size) for seed in _from(first_seed, ahead))
+        batches = pool.imap(_work, work)
         while (spent := (time.monotonic() - begun) / seconds) < 1:
             parts = [next(batches) for _ in range(batch // PICTURES_A_SCRIPT)]
+            ahead.release(len(parts))
             pixels = to_pixels(np.concatenate([part[0] for part in parts]))
             shares = torch.from_numpy(np.concatenate([part[1] for part in parts])).float()
             for group in optimizer.param_groups:
@@ -145,18 +149,19 @@ def pretrain(
             nn.utils.clip_grad_norm_(parameters, 1.0)
             optimizer.step()
             step += 1
-            for name, value in (("loss", float(loss)), ("right", right)):
+            for name, value in (("loss", loss.item()), ("right", right)):
                 averaged[name] += (value - averaged[name]) / min(step, 50)
             if step % 50 == 0:
                 report({"step": step, "spent": spent, **averaged})
+        ahead.release(1_000_000)  # let the feeding thread go
         pool.terminate()
     return heads
 
 
-def _from(seed: int):  # noqa: ANN202
-    while True:
+def _from(first_seed: int, ahead: threading.Semaphore) -> Iterator[int]:
+    for seed in itertools.count(first_seed):
+        ahead.acquire()
         yield seed
-        seed += 1
 
 
 def _work(item: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:

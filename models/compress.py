@@ -1,0 +1,123 @@
+"""Compressors: the patches of a clip's frames become fewer tokens, in the order the LLM reads them.
+
+Each is a pure function of tower features (and, for the weighted sampler, of attention responses);
+`compress` chooses by the layout. They run before the projector, so only what is kept is projected
+(FTFV section 3; LLaVA-NeXT-Video in transformers pools there too). Learned marks (row newline, frame
+token) are named by `slot_K` and put in by the projector's owner.
+
+Shape letters:
+    T frames    N = G * G patches of a frame, raster order    C tower width    K tokens kept
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models.errors import BudgetTooLarge
+from models.layout import Pooling, RandomTokens, SlowFast, StreamLayout, WeightedSampler
+
+SLOT_VISUAL, SLOT_NEWLINE, SLOT_FRAME_END = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Compressed:
+    """Tokens of one clip: features (zero rows where a learned mark goes), frame, and slot."""
+
+    features_KC: Tensor
+    frame_K: Tensor
+    slot_K: Tensor
+
+
+def compress(
+    features_TNC: Tensor, layout: StreamLayout, *, response_TN: Tensor | None = None
+) -> Compressed:
+    """Compress a clip as the layout says.
+
+    Args:
+        response_TN: attention that each patch receives; needed by the weighted sampler only.
+
+    Raises:
+        BudgetTooLarge: more tokens a frame asked for than it has patches.
+    """
+    frames = [
+        _compress_frame(features_NC, number, layout, None if response_TN is None else response_TN[number])
+        for number, features_NC in enumerate(features_TNC)
+    ]
+    features, slots = zip(*frames, strict=True)
+    lengths = torch.tensor([len(slot) for slot in slots])
+    return Compressed(
+        torch.cat(features),
+        torch.repeat_interleave(torch.arange(len(slots)), lengths),
+        torch.cat(slots),
+    )
+
+
+def num_tokens(layout: StreamLayout, *, num_frames: int, num_patches: int) -> int:
+    """How many tokens (marks included) a clip of `num_frames` becomes."""
+    return len(compress(torch.zeros(num_frames, num_patches, 1), layout,
+                        response_TN=torch.zeros(num_frames, num_patches)).slot_K)  # fmt: skip
+
+
+def _compress_frame(
+    features_NC: Tensor, number: int, layout: StreamLayout, response_N: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    match layout.compression:
+        case SlowFast(slow_stride=slow_stride, pool=pool):
+            rows = pool_grid(features_NC, pool if number % slow_stride == 0 else 2 * pool)
+        case Pooling(pool=pool):
+            rows = pool_grid(features_NC, pool)
+        case WeightedSampler(tokens_per_frame=count, cells=cells):
+            if response_N is None:
+                raise ValueError("the weighted sampler needs the attention response of each patch")
+            rows = features_NC[keep_by_response(response_N, count, cells=cells)][None]
+        case RandomTokens(tokens_per_frame=count, seed=seed):
+            check_budget(count, len(features_NC))
+            generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
+            kept_K = torch.randperm(len(features_NC), generator=generator)[:count].sort().values
+            rows = features_NC[kept_K][None]
+    return _with_marks(rows, layout)
+
+
+def pool_grid(features_NC: Tensor, stride: int) -> Tensor:
+    """Average-pool a frame's patches; returns rows, shape (G // stride, G // stride, C)."""
+    G = round(len(features_NC) ** 0.5)
+    check_budget(stride, G)
+    grid_CGG = features_NC.T.reshape(-1, G, G)
+    return functional.avg_pool2d(grid_CGG, stride).permute(1, 2, 0)
+
+
+def keep_by_response(response_N: Tensor, count: int, *, cells: int) -> Tensor:
+    """Indices, ascending, of the patches to keep: the best of each cell, then the best of all."""
+    N = len(response_N)
+    check_budget(max(count, cells * cells), N)
+    rank_N = response_N.clone()
+    if cells:
+        G = round(N**0.5)
+        cell_G = torch.arange(G) * cells // G
+        cell_N = (cell_G[:, None] * cells + cell_G[None, :]).flatten()
+        for cell in range(min(cells * cells, count)):
+            inside = (cell_N == cell).nonzero().flatten()
+            rank_N[inside[response_N[inside].argmax()]] = torch.inf
+    return rank_N.topk(count).indices.sort().values
+
+
+def check_budget(wanted: int, available: int) -> None:
+    if wanted > available:
+        raise BudgetTooLarge(wanted, available)
+
+
+def _with_marks(rows_RQC: Tensor, layout: StreamLayout) -> tuple[Tensor, Tensor]:
+    """Flatten rows into tokens, with a slot for a newline after each and for the frame's end."""
+    R, Q, C = rows_RQC.shape
+    slots = torch.zeros(R, Q, dtype=torch.int8)
+    gridded = isinstance(layout.compression, SlowFast | Pooling)
+    if layout.newline == "grid" and gridded:
+        rows_RQC = torch.cat([rows_RQC, rows_RQC.new_zeros(R, 1, C)], 1)
+        slots = torch.cat([slots, torch.full((R, 1), SLOT_NEWLINE, dtype=torch.int8)], 1)
+    features_KC, slots_K = rows_RQC.reshape(-1, C), slots.flatten()
+    if layout.frame_token:
+        features_KC = torch.cat([features_KC, features_KC.new_zeros(1, C)])
+        slots_K = torch.cat([slots_K, torch.tensor([SLOT_FRAME_END], dtype=torch.int8)])
+    return features_KC, slots_K

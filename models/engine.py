@@ -1,0 +1,97 @@
+"""What the rest of Longwatch asks of a model: one protocol, whatever runs behind it.
+
+The engine never decodes video: it is given frames once (`encode`) and reads the stored
+tokens ever after. Arrays are numpy, so that callers need no torch.
+
+Shape letters:
+    T frames    H, W pixels    K visual tokens    D token width    V vector width    N texts
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.schemas import Note, Plan
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipTokens:
+    """The compressed visual tokens of one clip, as they are stored and as the LLM reads them.
+
+    tokens_KD   float16, in the order the LLM reads them
+    frame_K     int16, which of the clip's sampled frames each token belongs to
+    times_s_T   float32, time of each sampled frame, seconds from the clip's start
+    layout_id   the stream layout that made them
+    encoder_id  the weights (tower, projector, compressor) that made them
+    """
+
+    tokens_KD: NDArray[np.float16]
+    frame_K: NDArray[np.int16]
+    times_s_T: NDArray[np.float32]
+    layout_id: str
+    encoder_id: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedClip:
+    """What `encode` makes of a clip's frames: tokens to store, and a unit vector to search by."""
+
+    tokens: ClipTokens
+    vector_V: NDArray[np.float32]
+
+
+class Engine(Protocol):
+    """A video LLM. Errors: `models.errors`."""
+
+    @property
+    def model_id(self) -> str:
+        """Name and content hash of the weights, such as `longwatch-nano@3fa9c2d1`."""
+        ...
+
+    @property
+    def encoder_id(self) -> str:
+        """Content hash of what makes visual tokens. Stored tokens of another are refused."""
+        ...
+
+    @property
+    def layout_id(self) -> str:
+        """Content hash of the stream layout. Stored tokens of another are refused."""
+        ...
+
+    @property
+    def vector_width(self) -> int:
+        """V: text and picture vectors share one space and have this many dimensions."""
+        ...
+
+    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+        """Run the vision tower once per frame and compress. RGB; at least one frame."""
+        ...
+
+    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+        """Write the note of a clip; `previous` are the texts of the notes before it, in order."""
+        ...
+
+    def plan(self, question: str) -> Plan:
+        """Say how a question is to be answered."""
+        ...
+
+    def judge(self, clip: ClipTokens, claim: str) -> float:
+        """Probability that the clip shows what the claim says."""
+        ...
+
+    def answer(
+        self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
+    ) -> Iterator[str]:
+        """Write the answer, piece by piece, from the findings and the tokens of their clips.
+
+        The text refers to the n-th finding as `[n]`, counted from 1; the caller puts exact
+        times in their place.
+        """
+        ...
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Unit vectors of texts, shape (N, V), in the same space as clips' vectors."""
+        ...

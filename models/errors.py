@@ -1,0 +1,52 @@
+"""What can go wrong in a model.
+
+ModelError
+├── CheckpointUnreadable    a checkpoint is missing, damaged or not ours
+├── LayoutMismatch          stored tokens were made by another layout or other weights
+├── UnusableFrames          frames of a shape that no tower can read
+├── BudgetTooLarge          more tokens asked for than there are
+├── PromptTooLong           question, findings and clips exceed the model's context
+└── UnparsableReply         the model's reply does not fit the schema
+"""
+
+
+class ModelError(Exception):
+    """Base of everything `models` raises."""
+
+
+class CheckpointUnreadable(ModelError):
+    def __init__(self, path: object, why: str) -> None:
+        super().__init__(f"checkpoint {path} cannot be used: {why}")
+        self.path, self.why = path, why
+
+
+class LayoutMismatch(ModelError):
+    def __init__(self, what: str, *, expected: str, got: str) -> None:
+        super().__init__(
+            f"stored tokens have {what} {got}, this model reads {expected}; analyse the footage again"
+        )
+        self.what, self.expected, self.got = what, expected, got
+
+
+class UnusableFrames(ModelError):
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        super().__init__(f"frames have shape {shape}; expected (T, H, W, 3) with T, H, W of 1 or more")
+        self.shape = shape
+
+
+class BudgetTooLarge(ModelError):
+    def __init__(self, budget: int, available: int) -> None:
+        super().__init__(f"a budget of {budget} tokens, but there are only {available}")
+        self.budget, self.available = budget, available
+
+
+class PromptTooLong(ModelError):
+    def __init__(self, num_tokens: int, limit: int) -> None:
+        super().__init__(f"the prompt has {num_tokens} tokens, this model reads at most {limit}")
+        self.num_tokens, self.limit = num_tokens, limit
+
+
+class UnparsableReply(ModelError):
+    def __init__(self, task: str, reply: str) -> None:
+        super().__init__(f"the model's {task} does not fit its schema: {reply[:200]!r}")
+        self.task, self.reply = task, reply

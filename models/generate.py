@@ -1,0 +1,90 @@
+"""Greedy decoding of one or several sequences from a video LLM, token by token.
+
+Written out rather than taken from `generate`, whose per-token bookkeeping costs a small model more
+than its own arithmetic; the choice made (the most likely token) is the same, and a test holds it to
+that.
+
+Shape letters:
+    B sequences    L positions    D decoder width
+"""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from models.video_llm import LongwatchForConditionalGeneration
+
+
+@torch.inference_mode()
+def next_logits(
+    model: LongwatchForConditionalGeneration, ids: Sequence[int], visual_XD: Tensor | None
+) -> Tensor:
+    """Logits of the token after the prompt."""
+    embeds = model.inputs_embeds(torch.tensor([ids]), visual_XD)
+    hidden_1LD = model.language_model.model(inputs_embeds=embeds).last_hidden_state
+    return model.language_model.lm_head(hidden_1LD[0, -1])
+
+
+@torch.inference_mode()
+def greedy(
+    model: LongwatchForConditionalGeneration,
+    ids: Sequence[int],
+    visual_XD: Tensor | None,
+    *,
+    end_id: int,
+    max_new_tokens: int,
+) -> Iterator[int]:
+    """Yield the ids of the reply as they come, without the end token."""
+    decoder = model.language_model
+    cache = DynamicCache(config=model.config.text_config)
+    embeds = model.inputs_embeds(torch.tensor([ids]), visual_XD)
+    for _ in range(max_new_tokens):
+        hidden_1LD = decoder.model(
+            inputs_embeds=embeds, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        token = int(decoder.lm_head(hidden_1LD[0, -1]).argmax())
+        if token == end_id:
+            return
+        yield token
+        embeds = model.get_input_embeddings()(torch.tensor([[token]]))
+
+
+@torch.inference_mode()
+def greedy_batch(
+    model: LongwatchForConditionalGeneration,
+    prompts: Sequence[Sequence[int]],
+    visual_XD: Tensor | None,
+    *,
+    end_id: int,
+    max_new_tokens: int,
+) -> list[list[int]]:
+    """Replies to several prompts at once, padded on the left; visual tokens in prompt order."""
+    decoder, B = model.language_model, len(prompts)
+    L = max(len(prompt) for prompt in prompts)
+    ids = torch.full((B, L), end_id)
+    mask = torch.zeros(B, L, dtype=torch.long)
+    for row, prompt in enumerate(prompts):
+        ids[row, L - len(prompt) :] = torch.tensor(prompt)
+        mask[row, L - len(prompt) :] = 1
+    cache = DynamicCache(config=model.config.text_config)
+    embeds = model.inputs_embeds(ids, visual_XD)
+    positions = (mask.cumsum(1) - 1).clamp(min=0)
+    replies: list[list[int]] = [[] for _ in prompts]
+    running = torch.ones(B, dtype=torch.bool)
+    for _ in range(max_new_tokens):
+        hidden = decoder.model(
+            inputs_embeds=embeds, attention_mask=mask, position_ids=positions,
+            past_key_values=cache, use_cache=True,
+        ).last_hidden_state  # fmt: skip
+        tokens_B = decoder.lm_head(hidden[:, -1]).argmax(-1)
+        running &= tokens_B != end_id
+        if not running.any():
+            break
+        for row in running.nonzero().flatten().tolist():
+            replies[row].append(int(tokens_B[row]))
+        embeds = model.get_input_embeddings()(tokens_B[:, None])
+        mask = torch.cat([mask, torch.ones(B, 1, dtype=torch.long)], 1)
+        positions = positions[:, -1:] + 1
+    return replies

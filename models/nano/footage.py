@@ -1,0 +1,62 @@
+"""Render scripts as real video: painted at 320x180, encoded by x264 at any size, rate and GOP.
+
+Painting is the dear part, so pictures are painted small and enlarged by swscale on their way to the
+encoder; a camera of the cheaper sort does the same.
+"""
+
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import av.video.stream
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from models.nano.draw import Painter
+from models.nano.tower import PAINT_HEIGHT_PX, PAINT_WIDTH_PX
+from models.nano.world import Script
+
+
+def render(
+    script: Script,
+    path: Path,
+    *,
+    fps: int = 15,
+    width_px: int = 640,
+    height_px: int = 360,
+    gop_s: float = 1.0,
+    crf: int = 24,
+    start_s: float = 0.0,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> None:
+    """Encode the script from `start_s` to its end as H.264; frame k shows start_s + k / fps."""
+    painter = Painter(script, width_px=PAINT_WIDTH_PX, height_px=PAINT_HEIGHT_PX)
+    reformatter = VideoReformatter()
+    num_frames = round((script.duration_s - start_s) * fps)
+    with av.open(str(path), "w", options={"movflags": "+faststart"} if path.suffix == ".mp4" else {}) as out:
+        stream = out.add_stream(
+            "libx264",
+            rate=fps,
+            options={"preset": "ultrafast", "crf": str(crf), "tune": "fastdecode"},
+        )
+        assert isinstance(stream, av.video.stream.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
+        stream.gop_size = max(1, round(gop_s * fps))
+        stream.codec_context.thread_count = 1
+        time_base = Fraction(1, fps)
+        for number in range(num_frames):
+            picture = painter.picture(start_s + number / fps)
+            frame = reformatter.reformat(
+                av.VideoFrame.from_ndarray(picture, format="rgb24"),
+                width_px,
+                height_px,
+                "yuv420p",
+                interpolation=Interpolation.FAST_BILINEAR,
+                threads=1,
+            )
+            frame.pts, frame.time_base = number, time_base
+            out.mux(stream.encode(frame))
+            if number % 150 == 0:
+                on_progress(number / num_frames)
+        out.mux(stream.encode(None))
+    on_progress(1.0)

@@ -1,0 +1,137 @@
+"""Make longwatch-nano, stage by stage; each stage reads what the one before it left.
+
+    python -m models.nano.make tower   --work DIR --seconds 900    the vision tower, on dense labels
+    python -m models.nano.make clips   --work DIR --scripts 2000   clips through the frozen tower
+    python -m models.nano.make instruct --work DIR --steps 6000    everything else, on its tasks
+    python -m models.nano.make evaluate --work DIR                 notes of held-out scripts
+"""
+
+import argparse
+import json
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from transformers import SiglipVisionModel
+
+from models.nano.clips import ScriptFeatures, build, load, load_one
+from models.nano.recipe import (
+    INSTRUCT,
+    LAYOUT,
+    VISION,
+    Clip,
+    Marks,
+    answer_batches,
+    clips_of,
+    config_of,
+    text_batches,
+    tokenizer,
+    visual_batches,
+)
+from models.nano.score_notes import NoteScores, score_notes
+from models.nano.tower import pretrain
+from models.processor import Processor
+from models.prompts import VIDEO
+from models.train import Stage, jsonl_report, train
+from models.video_llm import LongwatchForConditionalGeneration
+
+TOWER_SEED, CLIPS_SEED, HELD_OUT_SEED = 10_000_000, 30_000_000, 90_000_000
+"""First seeds of the scripts that each stage sees: millions apart, so that none is shared."""
+
+
+def make_tower(work: Path, *, seconds: float) -> None:
+    torch.manual_seed(0)
+    tower = SiglipVisionModel(VISION)
+    pretrain(
+        tower,
+        seconds=seconds,
+        batch=128,
+        lr=1.5e-3,
+        first_seed=TOWER_SEED,
+        num_workers=1,
+        report=jsonl_report(work / "tower.jsonl"),
+    )
+    assemble(work, tower)
+
+
+def assemble(work: Path, tower: SiglipVisionModel) -> None:
+    """Save an untrained model around the tower: what the next stages start from."""
+    words = tokenizer()
+    video_token_id = int(words.convert_tokens_to_ids(VIDEO))  # type: ignore[arg-type]
+    torch.manual_seed(1)
+    model = LongwatchForConditionalGeneration(config_of(words, video_token_id))
+    model.vision_tower.load_state_dict(tower.state_dict())
+    model.save_pretrained(work / "aligned")
+    words.save_pretrained(work / "aligned")
+
+
+def instruct(work: Path, stage: Stage, *, start: Path, out: Path, clips_from: Path) -> None:
+    model = LongwatchForConditionalGeneration.from_pretrained(start)
+    processor = Processor.from_pretrained(start, model.layout)
+    clips: list[Clip] = []
+    threading.Thread(target=_take_in, args=(clips, clips_from), daemon=True).start()
+    while not clips:
+        time.sleep(1)
+    sources = [
+        visual_batches(clips, seed=stage.seed + 11, batch_size=32),
+        text_batches(seed=stage.seed + 12, batch_size=24),
+        answer_batches(clips, seed=stage.seed + 13, batch_size=2),
+    ]
+    report = jsonl_report(work / "instruct.jsonl")
+    train(model, processor, stage, sources, report=report)
+    model.save_pretrained(out)
+    processor.tokenizer.save_pretrained(out)
+
+
+def _take_in(clips: list[Clip], clips_from: Path) -> None:
+    """Add clips as they are encoded: training may begin before the last one is."""
+    taken: set[Path] = set()
+    while True:
+        for path in sorted(set(clips_from.glob("*.npy")) - taken):
+            clips.extend(clips_of([load_one(path)]))
+            taken.add(path)
+        time.sleep(10)
+
+
+def evaluate(path: Path, encoded: Sequence[ScriptFeatures]) -> NoteScores:
+    model = LongwatchForConditionalGeneration.from_pretrained(path).eval()
+    processor = Processor.from_pretrained(path, model.layout)
+    return score_notes(model, processor, clips_of(encoded), Marks(), layout=LAYOUT)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=["tower", "clips", "instruct", "evaluate"])
+    parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=900)
+    parser.add_argument("--scripts", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=INSTRUCT.num_steps)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--start", type=Path, help="checkpoint to go on from")
+    args = parser.parse_args()
+    work: Path = args.work
+    work.mkdir(parents=True, exist_ok=True)
+    begun = time.monotonic()
+    match args.stage:
+        case "tower":
+            make_tower(work, seconds=args.seconds)
+        case "clips":
+            build(work / "aligned", work / "clips", first_seed=CLIPS_SEED,
+                  num_scripts=args.scripts, num_workers=args.workers)  # fmt: skip
+        case "instruct":
+            stage = replace(INSTRUCT, num_steps=args.steps)
+            start = args.start or work / "aligned"
+            instruct(work, stage, start=start, out=work / "instructed", clips_from=work / "clips")
+        case _:
+            build(work / "aligned", work / "held-out", first_seed=HELD_OUT_SEED,
+                  num_scripts=args.scripts, num_workers=args.workers)  # fmt: skip
+            scores = evaluate(args.start or work / "instructed", list(load(work / "held-out")))
+            (work / "notes.json").write_text(json.dumps(scores.summary(), indent=1))
+    (work / f"{args.stage}.seconds").write_text(f"{time.monotonic() - begun:.0f}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""What a perfect observer would note: scripts become notes, claims and captions.
+
+A moment of which a clip shows less than `LEAST_S` is left to the neighbouring clip, which shows the
+rest; times are rounded to half seconds, as finely as one picture a second can tell.
+"""
+
+import numpy as np
+
+from models.nano.world import ACTIONS, COLOURS, KINDS, Happening, Script
+from models.schemas import Note, NoteEvent
+
+LEAST_S = 1.5
+NOTHING = "nothing happens"
+
+
+def note_of(script: Script, *, start_s: float, end_s: float) -> Note:
+    """The true note of the clip [start_s, end_s)."""
+    seen = seen_in(script, start_s=start_s, end_s=end_s)
+    events = tuple(
+        NoteEvent(
+            start_s=round_half(happening.start_s - start_s),
+            end_s=round_half(happening.end_s - start_s),
+            text=happening.text,
+        )
+        for happening in seen
+    )
+    return Note(text=", ".join(event.text for event in events) or NOTHING, events=events)
+
+
+def seen_in(script: Script, *, start_s: float, end_s: float) -> list[Happening]:
+    """What can be seen in [start_s, end_s), cut to it, in order of its start."""
+    seen = script.between(start_s, end_s, least_s=LEAST_S)
+    return sorted(seen, key=lambda h: (round_half(h.start_s), h.text))
+
+
+def round_half(time_s: float) -> float:
+    return round(time_s * 2) / 2
+
+
+def claim_of(rng: np.random.Generator, note: Note) -> tuple[str, bool]:
+    """A statement about a clip that is as often true as false, false ones being near misses."""
+    true = [event.text for event in note.events]
+    if true and rng.random() < 0.5:
+        return str(rng.choice(true)), True
+    for _ in range(20):
+        claim = near_miss(rng, str(rng.choice(true)) if true else random_text(rng))
+        if claim not in true:
+            return claim, False
+    return random_text(rng), False
+
+
+def random_text(rng: np.random.Generator) -> str:
+    """Something that could happen."""
+    action = str(rng.choice(ACTIONS, p=_ACTION_SHARES))
+    if action in ("opens", "closes"):
+        return f"the gate {action}"
+    if action in ("turns on", "turns off"):
+        return f"the lamp {action}"
+    return f"the {rng.choice(COLOURS)} {rng.choice(KINDS)} {action}"
+
+
+def near_miss(rng: np.random.Generator, text: str) -> str:
+    """The same with another colour, another subject or another action; or something else."""
+    words = text.split()
+    which = rng.integers(4)
+    if len(words) > 2 and words[1] in COLOURS and which < 3:
+        if which == 0:
+            words[1] = str(rng.choice(COLOURS))
+        elif which == 1:
+            words[2] = str(rng.choice(KINDS))
+        else:
+            words[3:] = [str(rng.choice(ACTIONS[:6]))]
+        return " ".join(words)
+    opposite = {"opens": "closes", "closes": "opens", "on": "off", "off": "on"}
+    if words[-1] in opposite and which < 3:
+        return " ".join([*words[:-1], opposite[words[-1]]])
+    return random_text(rng)
+
+
+_ACTION_SHARES = [0.17, 0.17, 0.26, 0.13, 0.05, 0.05, 0.04, 0.04, 0.045, 0.045]

@@ -1,0 +1,79 @@
+"""Text with clips in it becomes token ids: the only copy of this step.
+
+Each `<video>` of a prompt is replaced by the frames of one clip: a time marker as text, then one
+placeholder id for each of the frame's visual tokens.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+from models.errors import CheckpointUnreadable
+from models.layout import StreamLayout
+from models.prompts import VIDEO
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frames:
+    """Where a clip's tokens go: the frame of each token, and the time of each frame."""
+
+    frame_K: NDArray[np.int16]
+    times_s_T: NDArray[np.float32]
+
+
+class Processor:
+    """A tokenizer that knows the stream layout."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, layout: StreamLayout) -> None:
+        self.tokenizer = tokenizer
+        self.layout = layout
+        self.video_token_id = int(tokenizer.convert_tokens_to_ids(VIDEO))  # type: ignore[arg-type]
+        self.end_token_id = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+        self._markers: dict[float, list[int]] = {}
+
+    @classmethod
+    def from_pretrained(cls, path: Path, layout: StreamLayout) -> "Processor":
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        if VIDEO not in tokenizer.get_vocab():
+            raise CheckpointUnreadable(path, f"its tokenizer has no {VIDEO} token")
+        return cls(tokenizer, layout)
+
+    def prompt_ids(self, prompt: str, clips: Sequence[Frames] = ()) -> list[int]:
+        """Ids of a user's turn, up to where the assistant begins to write."""
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
+        )
+        parts = str(text).split(VIDEO)
+        if len(parts) != len(clips) + 1:
+            raise ValueError(f"the prompt has {len(parts) - 1} places for {len(clips)} clips")
+        ids = self.text_ids(parts[0])
+        for clip, part in zip(clips, parts[1:], strict=True):
+            ids += self.clip_ids(clip)
+            ids += self.text_ids(part)
+        return ids
+
+    def clip_ids(self, clip: Frames) -> list[int]:
+        counts = np.bincount(clip.frame_K, minlength=len(clip.times_s_T))
+        ids: list[int] = []
+        for time_s, count in zip(clip.times_s_T, counts, strict=True):
+            ids += self._marker(float(time_s)) + [self.video_token_id] * int(count)
+        return ids
+
+    def _marker(self, time_s: float) -> list[int]:
+        if time_s not in self._markers:
+            self._markers[time_s] = self.text_ids(self.layout.time_marker(time_s))
+        return self._markers[time_s]
+
+    def reply_ids(self, reply: str) -> list[int]:
+        """Ids of what the assistant writes, with its end."""
+        return [*self.text_ids(reply), self.end_token_id]
+
+    def text_ids(self, text: str) -> list[int]:
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]  # type: ignore[return-value]
+
+    def text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))

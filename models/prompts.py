@@ -1,0 +1,52 @@
+"""One prompt template per task, each a versioned file in `models/prompt_templates/`.
+
+Every engine and the trainer fill the same ones. `VIDEO` stands where a clip's tokens go.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Literal
+
+VIDEO = "<video>"
+
+Task = Literal["describe", "plan", "judge", "answer"]
+VERSION_OF: dict[Task, str] = {"describe": "v1", "plan": "v1", "judge": "v1", "answer": "v1"}
+
+
+@cache
+def template(task: Task) -> str:
+    name = f"{task}.{VERSION_OF[task]}.txt"
+    return files("models").joinpath("prompt_templates", name).read_text().removesuffix("\n")
+
+
+def describe_prompt(previous: Sequence[str]) -> str:
+    """`previous` are the texts of the notes before the clip, oldest first."""
+    earlier = "; ".join(_without_placeholder(text) for text in previous) or "none"
+    return template("describe").format(video=VIDEO, previous=earlier)
+
+
+def plan_prompt(question: str) -> str:
+    return template("plan").format(question=_without_placeholder(question))
+
+
+def judge_prompt(claim: str) -> str:
+    return template("judge").format(video=VIDEO, claim=_without_placeholder(claim))
+
+
+def answer_prompt(question: str, *, findings: Sequence[str], num_clips: int) -> str:
+    """`findings` are whole lines, such as `[1] ...`."""
+    return (
+        template("answer")
+        .format(
+            videos=VIDEO * num_clips,
+            findings="\n".join(_without_placeholder(finding) for finding in findings),
+            question=_without_placeholder(question),
+        )
+        .removeprefix("\n")
+    )
+
+
+def _without_placeholder(text: str) -> str:
+    """A user's text must not be able to stand for a clip."""
+    return text.replace(VIDEO, "(video)")

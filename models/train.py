@@ -1,0 +1,220 @@
+"""Train the video LLM: stages of supervised learning over samples of prompt, clips and reply.
+
+A stage says which parts learn, how fast and for how many steps; a source yields batches of samples,
+pictures mixed or text alone (batched apart, as LLaVA-Video does, so that little is padded). The loss
+is next-token cross entropy on replies only, plus SigLIP's sigmoid loss (arXiv 2303.15343) between
+clips and texts that are or are not true of them, which makes them findable by vector.
+
+Knows nothing of where samples come from. Random numbers come from the sources and the stage's seed.
+
+Shape letters:
+    B sequences    L positions    X visual tokens of a batch, in order    D decoder width
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from models.processor import Frames, Processor
+from models.video_llm import LongwatchForConditionalGeneration
+
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ClipFeatures:
+    """One clip as the projector reads it: compressed tower features, encoded once beforehand."""
+
+    features_KC: NDArray[np.float16]
+    slot_K: NDArray[np.int8]
+    frames: Frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sample:
+    """What is asked, of which clips, and what is to be replied.
+
+    `captions` are texts true of the (one) clip; they train retrieval.
+    """
+
+    prompt: str
+    reply: str
+    clips: tuple[ClipFeatures, ...] = ()
+    captions: tuple[str, ...] = ()
+
+
+Source = Iterator[list[Sample]]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One stage: parts by name prefix and their peak learning rates, steps, and schedule."""
+
+    name: str
+    lr: dict[str, float]
+    """Name prefix of parameters to peak learning rate. What has no prefix here is frozen."""
+    num_steps: int
+    warmup_steps: int = 200
+    weight_decay: float = 0.02
+    retrieval_weight: float = 0.1
+    seed: int = 0
+
+
+@dataclass(slots=True)
+class Progress:
+    """Running means of what a stage reports."""
+
+    step: int = 0
+    means: dict[str, float] = field(default_factory=dict)
+
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            old = self.means.get(name, value)
+            self.means[name] = old + (value - old) / min(self.step, 50)
+
+
+def train(
+    model: LongwatchForConditionalGeneration,
+    processor: Processor,
+    stage: Stage,
+    sources: Sequence[Source],
+    *,
+    report: Callable[[dict[str, float]], None],
+    report_every: int = 50,
+) -> None:
+    """Run one stage; each step takes one batch from every source and adds up their losses."""
+    torch.manual_seed(stage.seed)
+    optimizer = make_optimizer(model, stage)
+    learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    progress = Progress()
+    model.train()
+    for step in range(stage.num_steps):
+        for group in optimizer.param_groups:
+            group["lr"] = group["peak_lr"] * schedule(step, stage)
+        optimizer.zero_grad()
+        progress.step = step + 1
+        for number, source in enumerate(sources):
+            losses = batch_losses(model, processor, next(source))
+            total = losses["loss"] + stage.retrieval_weight * losses.get("retrieval", 0.0)
+            torch.as_tensor(total).backward()
+            progress.add({f"{name}_{number}": loss.item() for name, loss in losses.items()})
+        nn.utils.clip_grad_norm_(learning, 1.0)
+        optimizer.step()
+        if progress.step % report_every == 0:
+            report({"step": progress.step, "share": progress.step / stage.num_steps, **progress.means})
+    model.eval()
+
+
+def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
+    """AdamW over the stage's parts; vectors (norms, biases, marks) are not decayed."""
+    groups = []
+    for prefix, peak_lr in stage.lr.items():
+        parameters = [p for name, p in model.named_parameters() if name.startswith(prefix)]
+        if not parameters:
+            raise ValueError(f"stage {stage.name!r} trains {prefix!r}, which the model does not have")
+        for decayed in (True, False):
+            chosen = [p for p in parameters if (p.ndim >= 2) == decayed]
+            decay = stage.weight_decay if decayed else 0.0
+            groups.append({"params": chosen, "peak_lr": peak_lr, "weight_decay": decay})
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(any(name.startswith(prefix) for prefix in stage.lr))
+    return torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+
+
+def schedule(step: int, stage: Stage) -> float:
+    """Linear warm-up, then a cosine to zero."""
+    if step < stage.warmup_steps:
+        return (step + 1) / stage.warmup_steps
+    rest = (step - stage.warmup_steps) / max(1, stage.num_steps - stage.warmup_steps)
+    return 0.5 + 0.5 * math.cos(math.pi * rest)
+
+
+def batch_losses(
+    model: LongwatchForConditionalGeneration, processor: Processor, samples: Sequence[Sample]
+) -> dict[str, Tensor]:
+    """Return `loss` (next token, on replies) and, where samples have captions, `retrieval`."""
+    clips = [clip for sample in samples for clip in sample.clips]
+    input_ids_BL, labels_BL = collate(processor, samples)
+    with torch.autocast(input_ids_BL.device.type, torch.bfloat16):
+        visual_XD = visual_tokens(model, clips) if clips else None
+        embeds_BLD = model.inputs_embeds(input_ids_BL, visual_XD)
+        hidden_BLD = model.language_model.model(inputs_embeds=embeds_BLD).last_hidden_state
+        taught_BL = labels_BL[:, 1:] != IGNORED
+        logits = model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL])
+        losses = {"loss": functional.cross_entropy(logits.float(), labels_BL[:, 1:][taught_BL])}
+        if visual_XD is not None and any(sample.captions for sample in samples):
+            losses["retrieval"] = retrieval_loss(model, processor, samples, visual_XD)
+    return losses
+
+
+def collate(processor: Processor, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
+    """Ids and labels, padded on the right: under a causal mask, padding is never attended to."""
+    rows = []
+    for sample in samples:
+        prompt = processor.prompt_ids(sample.prompt, [clip.frames for clip in sample.clips])
+        rows.append((prompt, processor.reply_ids(sample.reply)))
+    L = max(len(prompt) + len(reply) for prompt, reply in rows)
+    ids = torch.full((len(rows), L), processor.end_token_id)
+    labels = torch.full((len(rows), L), IGNORED)
+    for row, (prompt, reply) in enumerate(rows):
+        end = len(prompt) + len(reply)
+        ids[row, :end] = torch.tensor(prompt + reply)
+        labels[row, len(prompt) : end] = torch.tensor(reply)
+    return ids, labels
+
+
+def visual_tokens(
+    model: LongwatchForConditionalGeneration, clips: Sequence[ClipFeatures]
+) -> Tensor:
+    features_XC = torch.from_numpy(np.concatenate([clip.features_KC for clip in clips])).float()
+    slot_X = torch.from_numpy(np.concatenate([clip.slot_K for clip in clips]))
+    return model.project(features_XC, slot_X)
+
+
+def retrieval_loss(
+    model: LongwatchForConditionalGeneration,
+    processor: Processor,
+    samples: Sequence[Sample],
+    visual_XD: Tensor,
+) -> Tensor:
+    """Every clip against one caption of each: a pair is positive if the caption is true of it."""
+    lengths = [len(sample.clips[0].slot_K) for sample in samples]
+    means = torch.stack([part.float().mean(0) for part in visual_XD.split(lengths)])
+    clip_BV = model.clip_vector(means[:, None])
+    texts = sorted({text for sample in samples for text in sample.captions})
+    ids, mask = pad_texts(processor, texts)
+    text_NV = model.text_vector(ids, mask)
+    truth_BN = torch.tensor([[text in sample.captions for text in texts] for sample in samples])
+    scale, bias = model.retrieval_scale
+    logits = clip_BV.float() @ text_NV.float().T * scale.exp() + bias
+    return -functional.logsigmoid(torch.where(truth_BN, logits, -logits)).sum(1).mean()
+
+
+def pad_texts(processor: Processor, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Ids and mask of texts, padded on the right."""
+    rows = [processor.text_ids(text) or [processor.end_token_id] for text in texts]
+    L = max(len(row) for row in rows)
+    ids = torch.full((len(rows), L), processor.end_token_id)
+    mask = torch.zeros(len(rows), L, dtype=torch.long)
+    for number, row in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        mask[number, : len(row)] = 1
+    return ids, mask
+
+
+def jsonl_report(path: Path) -> Callable[[dict[str, float]], None]:
+    """Append each report to a file, one JSON object a line."""
+
+    def report(values: dict[str, float]) -> None:
+        with path.open("a") as file:
+            file.write(json.dumps({name: round(value, 5) for name, value in values.items()}) + "\n")
+
+    return report

@@ -1,0 +1,200 @@
+"""The engine in this process: our model through transformers, on the CPU or one GPU.
+
+Shape letters: see `models.engine`.
+"""
+
+import hashlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json
+from torch import Tensor
+
+from models.engine import ClipTokens, EncodedClip
+from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply
+from models.generate import greedy, next_logits
+from models.layout import StreamLayout
+from models.preprocess import to_pixels
+from models.processor import Frames, Processor
+from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
+from models.schemas import Note, Plan
+from models.train import pad_texts
+from models.video_llm import LongwatchForConditionalGeneration
+
+MAX_NOTE_TOKENS, MAX_PLAN_TOKENS, MAX_ANSWER_TOKENS = 256, 128, 160
+MAX_ANSWER_CLIPS = 2
+"""Clips whose tokens are read while an answer is written; what training shows at most."""
+ENCODER_PARTS = ("vision_tower.", "projector.")
+
+Reply = TypeVar("Reply", bound=BaseModel)
+
+
+class TransformersEngine:
+    """Implements `models.engine.Engine`. One call at a time runs; others wait their turn."""
+
+    def __init__(
+        self, model: LongwatchForConditionalGeneration, processor: Processor, *, name: str
+    ) -> None:
+        self._model, self._processor, self._name = model.eval(), processor, name
+        self._lock = threading.RLock()
+        self._weights_hash = weights_hash(model, ("",))
+        self._encoder_hash = weights_hash(model, ENCODER_PARTS)
+
+    @classmethod
+    def load(cls, path: Path, *, num_threads: int | None = None) -> "TransformersEngine":
+        """Load a checkpoint folder.
+
+        Raises:
+            CheckpointUnreadable: missing, damaged, or not a Longwatch checkpoint.
+        """
+        if num_threads:
+            torch.set_num_threads(num_threads)
+        if not (path / "config.json").is_file():
+            raise CheckpointUnreadable(path, "there is no config.json in it")
+        try:
+            model, info = LongwatchForConditionalGeneration.from_pretrained(
+                path, output_loading_info=True
+            )
+            processor = Processor.from_pretrained(path, model.layout)
+        except CheckpointUnreadable:
+            raise
+        except Exception as error:  # noqa: BLE001  safetensors, json and transformers each have their own
+            raise CheckpointUnreadable(path, str(error).splitlines()[0]) from error
+        if info["missing_keys"]:
+            missing = sorted(info["missing_keys"])
+            raise CheckpointUnreadable(path, f"{len(missing)} weights are missing, first {missing[0]}")
+        return cls(model, processor, name=path.resolve().name)
+
+    @property
+    def layout(self) -> StreamLayout:
+        return self._model.layout
+
+    @property
+    def layout_id(self) -> str:
+        return self._model.layout.layout_id
+
+    @property
+    def model_id(self) -> str:
+        return f"{self._name}@{self._weights_hash}"
+
+    @property
+    def encoder_id(self) -> str:
+        return self._encoder_hash
+
+    @property
+    def vector_width(self) -> int:
+        return int(self._model.config.retrieval_width)
+
+    @torch.inference_mode()
+    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+        pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px)
+        with self._lock, self._autocast():
+            compressed = self._model.compress(pixels)
+            tokens_KD = self._model.project(compressed.features_KC.float(), compressed.slot_K)
+            tokens_KD = tokens_KD.to(torch.float16)
+            vector_V = self._model.clip_vector(tokens_KD[None].float())[0]
+        tokens = ClipTokens(
+            tokens_KD=tokens_KD.numpy(),
+            frame_K=compressed.frame_K.numpy().astype(np.int16),
+            times_s_T=np.asarray(times_s_T, np.float32),
+            layout_id=self.layout_id,
+            encoder_id=self.encoder_id,
+        )
+        return EncodedClip(tokens, vector_V.float().numpy())
+
+    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+        reply = "".join(self._write(describe_prompt(previous), [clip], MAX_NOTE_TOKENS))
+        return parse_reply("note", Note, reply)
+
+    def plan(self, question: str) -> Plan:
+        reply = "".join(self._write(plan_prompt(question), [], MAX_PLAN_TOKENS))
+        return parse_reply("plan", Plan, reply)
+
+    def judge(self, clip: ClipTokens, claim: str) -> float:
+        with self._lock:
+            ids, visual = self._read(judge_prompt(claim), [clip])
+            with self._autocast():
+                logits = next_logits(self._model, ids, visual)
+        yes, no = (self._processor.text_ids(word)[0] for word in ("yes", "no"))
+        return float(logits[[yes, no]].float().softmax(0)[0])
+
+    def answer(
+        self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
+    ) -> Iterator[str]:
+        read = clips[:MAX_ANSWER_CLIPS]
+        prompt = answer_prompt(question, findings=findings, num_clips=len(read))
+        yield from self._write(prompt, read, MAX_ANSWER_TOKENS)
+
+    @torch.inference_mode()
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        if not texts:
+            return np.zeros((0, self.vector_width), np.float32)
+        ids, mask = pad_texts(self._processor, texts)
+        with self._lock, self._autocast():
+            return self._model.text_vector(ids, mask).float().numpy()
+
+    def _write(self, prompt: str, clips: Sequence[ClipTokens], max_tokens: int) -> Iterator[str]:
+        """Yield the reply in pieces of whole characters."""
+        with self._lock:
+            ids, visual = self._read(prompt, clips)
+            written: list[int] = []
+            sent = ""
+            with self._autocast():
+                for token in greedy(
+                    self._model,
+                    ids,
+                    visual,
+                    end_id=self._processor.end_token_id,
+                    max_new_tokens=max_tokens,
+                ):
+                    written.append(token)
+                    text = self._processor.text(written)
+                    if not text.endswith("\ufffd") and text != sent:
+                        yield text[len(sent) :]
+                        sent = text
+
+    def _read(self, prompt: str, clips: Sequence[ClipTokens]) -> tuple[list[int], Tensor | None]:
+        for clip in clips:
+            self._check(clip)
+        frames = [Frames(clip.frame_K, clip.times_s_T) for clip in clips]
+        ids = self._processor.prompt_ids(prompt, frames)
+        limit = int(self._model.config.text_config.max_position_embeddings) - MAX_NOTE_TOKENS
+        if len(ids) > limit:
+            raise PromptTooLong(len(ids), limit)
+        if not clips:
+            return ids, None
+        tokens = np.concatenate([clip.tokens_KD for clip in clips])
+        return ids, torch.from_numpy(tokens).float()
+
+    def _check(self, clip: ClipTokens) -> None:
+        if clip.layout_id != self.layout_id:
+            raise LayoutMismatch("layout", expected=self.layout_id, got=clip.layout_id)
+        if clip.encoder_id != self.encoder_id:
+            raise LayoutMismatch("encoder", expected=self.encoder_id, got=clip.encoder_id)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=False)
+
+
+def parse_reply(task: str, schema: type[Reply], reply: str) -> Reply:
+    """Read JSON; a reply cut off at its end counts as far as it goes."""
+    try:
+        return schema.model_validate(from_json(reply, allow_partial=True))
+    except (ValidationError, ValueError) as error:
+        raise UnparsableReply(task, reply) from error
+
+
+def weights_hash(model: torch.nn.Module, prefixes: tuple[str, ...]) -> str:
+    """Content hash of the parameters whose names begin with one of `prefixes`."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.state_dict().items()):
+        if name.startswith(prefixes):
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().float().numpy().tobytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,144 @@
+"""The video LLM: vision tower, compressor, projector, decoder, as one transformers model.
+
+`encode` turns frames into visual tokens once; `forward` reads tokens, never frames, so a stored clip
+can be asked about for ever without its video.
+
+Shape letters:
+    T frames    N patches    C tower width    K visual tokens    D decoder width
+    B sequences    L positions    V retrieval width
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from models.compress import SLOT_FRAME_END, SLOT_NEWLINE, Compressed, compress
+from models.config import LongwatchConfig
+from models.layout import WeightedSampler
+
+
+class Projector(nn.Module):
+    """Two-layer GELU MLP from tower to decoder (LLaVA-1.5), and the learned marks of the layout."""
+
+    def __init__(self, tower_width: int, decoder_width: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(tower_width, decoder_width)
+        self.out = nn.Linear(decoder_width, decoder_width)
+        self.marks = nn.Parameter(torch.randn(2, decoder_width) / decoder_width**0.5)
+
+    def forward(self, features_KC: Tensor, slot_K: Tensor) -> Tensor:
+        tokens_KD = self.out(functional.gelu(self.up(features_KC)))
+        marks = self.marks.to(tokens_KD.dtype)
+        slot = slot_K[..., None].to(tokens_KD.device)
+        tokens_KD = torch.where(slot == SLOT_NEWLINE, marks[0], tokens_KD)
+        return torch.where(slot == SLOT_FRAME_END, marks[1], tokens_KD)
+
+
+class LongwatchForConditionalGeneration(PreTrainedModel):
+    """See the module docstring. `from_pretrained` and `save_pretrained` as everywhere."""
+
+    config_class = LongwatchConfig
+    base_model_prefix = "model"
+    _supports_sdpa = True
+    _tied_weights_keys = {"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"}  # noqa: RUF012
+
+    def __init__(self, config: LongwatchConfig) -> None:
+        super().__init__(config)
+        tower_width, width = config.vision_config.hidden_size, config.text_config.hidden_size
+        self.vision_tower = AutoModel.from_config(config.vision_config)
+        self.projector = Projector(tower_width, width)
+        self.language_model = AutoModelForCausalLM.from_config(config.text_config)
+        self.visual_head = nn.Linear(width, config.retrieval_width)
+        self.text_head = nn.Linear(width, config.retrieval_width)
+        self.retrieval_scale = nn.Parameter(torch.tensor([2.0, -4.0]))  # log scale and bias: SigLIP
+        self.layout = config.stream_layout
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.language_model.get_output_embeddings()
+
+    def features(self, pixels_TCHW: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Run the tower; also the attention each patch receives, if the layout samples by it."""
+        sampled = isinstance(self.layout.compression, WeightedSampler)
+        layer = self.config.vision_feature_layer
+        output = self.vision_tower(
+            pixel_values=pixels_TCHW, output_hidden_states=sampled or layer != -1
+        )
+        features_TNC = output.last_hidden_state if layer == -1 else output.hidden_states[layer]
+        response_TN = self._attention_response(output.hidden_states) if sampled else None
+        return features_TNC, response_TN
+
+    def _attention_response(self, hidden_states: tuple[Tensor, ...]) -> Tensor:
+        """Attention received by each patch in the second-to-last layer, mean over heads and queries.
+
+        Fast attention kernels do not return their maps, so the one layer's q k is done again.
+        """
+        layer = self.vision_tower.encoder.layers[-2]
+        normed_TNC = layer.layer_norm1(hidden_states[-3])
+        T, N, C = normed_TNC.shape
+        heads = self.config.vision_config.num_attention_heads
+        q, k = (
+            proj(normed_TNC).reshape(T, N, heads, C // heads).transpose(1, 2)
+            for proj in (layer.self_attn.q_proj, layer.self_attn.k_proj)
+        )
+        attention = (q @ k.transpose(-1, -2) * (C // heads) ** -0.5).softmax(-1)
+        return attention.mean((1, 2))
+
+    def compress(self, pixels_TCHW: Tensor) -> Compressed:
+        """Tower and compressor: what the projector reads."""
+        features_TNC, response_TN = self.features(pixels_TCHW)
+        return compress(features_TNC, self.layout, response_TN=response_TN)
+
+    def project(self, features_KC: Tensor, slot_K: Tensor) -> Tensor:
+        """Projector: visual tokens, shape (..., K, D)."""
+        return self.projector(features_KC, slot_K)
+
+    def inputs_embeds(self, input_ids_BL: Tensor, visual_XD: Tensor | None) -> Tensor:
+        """Embed text and put visual tokens, in order, where the placeholders are."""
+        embeds_BLD = self.get_input_embeddings()(input_ids_BL)
+        if visual_XD is None or not len(visual_XD):
+            return embeds_BLD
+        here_BL = input_ids_BL == self.config.video_token_id
+        if int(here_BL.sum()) != len(visual_XD):
+            raise ValueError(f"{int(here_BL.sum())} placeholders for {len(visual_XD)} visual tokens")
+        return embeds_BLD.masked_scatter(here_BL[..., None], visual_XD.to(embeds_BLD.dtype))
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        visual_XD: Tensor | None = None,
+        labels: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Read text with visual tokens in it. Labels of -100 are not learned from."""
+        embeds = self.inputs_embeds(input_ids, visual_XD)
+        return self.language_model(
+            inputs_embeds=embeds, attention_mask=attention_mask, labels=labels, **kwargs
+        )
+
+    def clip_vector(self, tokens_BKD: Tensor) -> Tensor:
+        """Unit vector of a clip, shape (B, V), from its visual tokens."""
+        return functional.normalize(self.visual_head(tokens_BKD.float().mean(-2)), dim=-1)
+
+    def text_vector(self, input_ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
+        """Unit vector of a text, shape (B, V): mean of the decoder's last hidden states."""
+        hidden_BLD = self.language_model.model(
+            input_ids=input_ids_BL, attention_mask=mask_BL
+        ).last_hidden_state.float()
+        weight_BL1 = mask_BL[..., None].float()
+        mean_BD = (hidden_BLD * weight_BL1).sum(1) / weight_BL1.sum(1).clamp(min=1)
+        return functional.normalize(self.text_head(mean_BD), dim=-1)
+
+
+AutoModel.register(LongwatchConfig, LongwatchForConditionalGeneration, exist_ok=True)
