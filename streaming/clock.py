@@ -1,0 +1,247 @@
+"""From the time stamps of a source to one media time that never goes backwards.
+
+Cameras restart their clocks, count in 33 bits, leave stamps out and damage them. `Timeline` takes
+the packets of one connection and gives each a stamp on one unbroken line of ticks; `MediaClock`
+turns those ticks into media time. Pure: no machine clock, no I/O; the arrival time of live packets
+comes in as an argument. Knows packets only as things to hand back.
+
+What happens to each defect:
+    wrap-around (33 and 32 bits)     counted on
+    no stamp                         extrapolated from the last one and the frame interval
+    one stamp far from the others    its packet is taken as unstamped
+    jump back, or ahead beyond belief   the line goes on from the last packet, no time passes
+    jump ahead that may be true      kept, and marked: this time was not captured
+
+A jump is believed once a second packet confirms it, so one packet may be held back.
+
+Rounding: instants are exact rationals until the last step, then rounded up to a whole nanosecond.
+The start of a segment plus a distance inside it, however that is rounded, is then never below the
+true instant, so a frame at exactly 10 s is not found at 9.999999999 s.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Generic, TypeVar
+
+from streaming.messages import NS_PER_S
+
+T = TypeVar("T")
+
+SUSPICIOUS_S = 10  # a step longer than this, and than four usual ones, is a jump
+STEADY_STEPS = 4
+BELIEVABLE_S = 24 * 3600  # a recording may leave out a night; more is a damaged stamp
+AHEAD_S = 60  # how far a live source may run ahead of the wall: players are sent some in advance
+COUNTER_SIZES = (2**33, 2**32)
+
+
+@dataclass(frozen=True, slots=True)
+class WallClock:
+    """The machine's clock, as an argument."""
+
+    now_ns: Callable[[], int]
+    """Wall time, nanoseconds since 1970."""
+    monotonic_ns: Callable[[], int] = time.monotonic_ns
+    """A count that never goes back; for pauses and pace."""
+    sleep: Callable[[float], None] = time.sleep
+
+
+def to_ns(ticks: int, time_base: Fraction) -> int:
+    """Nanoseconds of `ticks`, rounded up."""
+    return -(-ticks * time_base.numerator * NS_PER_S // time_base.denominator)
+
+
+def to_ticks(ns: int, time_base: Fraction) -> int:
+    """The first tick at or after `ns`."""
+    return -(-ns * time_base.denominator // (time_base.numerator * NS_PER_S))
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped(Generic[T]):
+    """A packet with its place on the unbroken line."""
+
+    item: T
+    pts: int
+    dts: int
+    after_jump: bool = False  # the source left out time just before this packet
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival(Generic[T]):
+    item: T
+    pts: int | None
+    dts: int | None
+    at_ns: int | None
+
+
+class Timeline(Generic[T]):
+    """The packets of one track of one connection, in decoding order, on one line of ticks."""
+
+    def __init__(self, *, time_base: Fraction, interval_ticks: int, reorder: int = 0) -> None:
+        """
+        Args:
+            interval_ticks: how long a frame lasts until two stamps tell.
+            reorder: by how many frames decoding may run ahead of showing.
+        """
+        self._interval = max(1, interval_ticks)
+        self._reorder = reorder
+        self._time_base = time_base
+        self._suspicious = to_ticks(SUSPICIOUS_S * NS_PER_S, time_base)
+        self._believable = to_ticks(BELIEVABLE_S * NS_PER_S, time_base)
+        self._shift = 0
+        self._last_dts: int | None = None
+        self._last_offset = 0
+        self._held: _Arrival[T] | None = None
+        self._first_arrival: tuple[int, int] | None = None  # (wall ns, ticks)
+        self.jumps = 0
+        self.unstamped = 0
+
+    @property
+    def interval_ticks(self) -> int:
+        """How long the latest frame lasted."""
+        return self._interval
+
+    @property
+    def shift_ticks(self) -> int:
+        """What the line adds to the source's stamps now."""
+        return self._shift
+
+    def place(
+        self, item: T, *, pts: int | None, dts: int | None, at_ns: int | None = None
+    ) -> Sequence[Stamped[T]]:
+        """Place one packet; returns what is certain now: none, this one, or the held one too.
+
+        Args:
+            at_ns: wall time of arrival of a live packet; None for a recording.
+        """
+        last = self._last_dts
+        if last is not None and dts is not None and pts is not None and self._held is None:
+            step = dts + self._shift - last
+            offset = pts - dts
+            if 0 < step <= self._suspicious and 0 <= offset <= self._suspicious:
+                self._interval, self._last_offset = step, offset
+                self._last_dts = last + step
+                return (Stamped(item, pts + self._shift, last + step),)
+        return self._place_slowly(_Arrival(item, pts, dts, at_ns))
+
+    def flush(self) -> Sequence[Stamped[T]]:
+        """Give back the packet that was held; no second one came to confirm its jump."""
+        held, self._held = self._held, None
+        return () if held is None else (self._extrapolate(held),)
+
+    def _place_slowly(self, arrival: _Arrival[T]) -> Sequence[Stamped[T]]:
+        if self._held is not None:
+            return self._settle(arrival)
+        if self._last_dts is None:
+            return (self._first(arrival),)
+        if arrival.dts is None:
+            return (self._extrapolate(arrival),)
+        if self._step_is_usual(arrival.dts + self._unwrap(arrival.dts) - self._last_dts):
+            return (self._accept(arrival),)
+        self._held = arrival
+        return ()
+
+    def _settle(self, arrival: _Arrival[T]) -> Sequence[Stamped[T]]:
+        """A second packet has come: was the held one a jump, or only damaged?"""
+        held, self._held = self._held, None
+        if held is None or held.dts is None or arrival.dts is None:
+            before = () if held is None else (self._extrapolate(held),)
+            return (*before, *self._place_slowly(arrival))
+        last = self._last_dts or 0
+        onward = arrival.dts + self._unwrap(arrival.dts) - last
+        if onward > 1 and self._step_is_usual(onward - 1):  # the line goes on: held was damaged
+            usual, self._interval = self._interval, max(1, min(self._interval, onward // 2))
+            stamped = self._extrapolate(held)
+            self._interval = usual
+            return (stamped, *self._place_slowly(arrival))
+        if self._step_is_usual(arrival.dts - held.dts):
+            return (self._jump(held), self._accept(arrival))
+        return (self._extrapolate(held), *self._place_slowly(arrival))
+
+    def _first(self, arrival: _Arrival[T]) -> Stamped[T]:
+        pts = arrival.pts if arrival.pts is not None else (arrival.dts or 0)
+        dts = arrival.dts
+        if dts is None:
+            dts = pts - self._reorder * self._interval
+        if arrival.pts is None and arrival.dts is None:
+            self.unstamped += 1
+        self._last_dts, self._last_offset = dts, max(0, pts - dts)
+        if arrival.at_ns is not None:
+            self._first_arrival = (arrival.at_ns, dts)
+        return Stamped(arrival.item, max(pts, dts), dts)
+
+    def _accept(self, arrival: _Arrival[T], *, after_jump: bool = False) -> Stamped[T]:
+        assert arrival.dts is not None and self._last_dts is not None
+        self._shift = self._unwrap(arrival.dts)
+        dts = arrival.dts + self._shift
+        if not after_jump:
+            self._interval = max(1, dts - self._last_dts)
+        dts = max(dts, self._last_dts + 1)  # stamps given after extrapolated ones may lag a little
+        self._last_dts = dts
+        pts = self._presentation(arrival.pts, dts)
+        self._last_offset = pts - dts
+        return Stamped(arrival.item, pts, dts, after_jump)
+
+    def _presentation(self, pts: int | None, dts: int) -> int:
+        """The line's pts; showing lies at or after decoding, and not far."""
+        if pts is None:
+            return dts
+        for shift in (self._shift, *(self._shift + size for size in COUNTER_SIZES)):
+            if -self._suspicious <= pts + shift - dts <= self._suspicious:
+                return max(pts + shift, dts)
+        return dts + self._last_offset
+
+    def _jump(self, held: _Arrival[T]) -> Stamped[T]:
+        assert held.dts is not None and self._last_dts is not None
+        self.jumps += 1
+        ahead = held.dts + self._shift - self._last_dts
+        if 0 < ahead <= self._believable and self._backed_by_arrival(held):
+            return self._accept(held, after_jump=True)
+        self._shift = self._last_dts + self._interval - held.dts
+        return self._accept(held)
+
+    def _backed_by_arrival(self, held: _Arrival[T]) -> bool:
+        """Whether a live source can have lived through the time by which it jumped."""
+        if self._first_arrival is None or held.at_ns is None or held.dts is None:
+            return True
+        at_ns, dts = self._first_arrival
+        lived_ns = to_ns(held.dts + self._shift - dts, self._time_base)
+        return lived_ns <= held.at_ns - at_ns + AHEAD_S * NS_PER_S
+
+    def _extrapolate(self, arrival: _Arrival[T]) -> Stamped[T]:
+        if self._last_dts is None:
+            return self._first(arrival)
+        self.unstamped += 1
+        self._last_dts += self._interval
+        pts = self._last_dts + self._last_offset if arrival.dts is not None else None
+        if arrival.dts is None and arrival.pts is not None:
+            pts = self._presentation(arrival.pts, self._last_dts)
+        return Stamped(arrival.item, self._last_dts if pts is None else pts, self._last_dts)
+
+    def _unwrap(self, dts: int) -> int:
+        """The shift that puts `dts` on the line, one turn of its counter later if that fits."""
+        assert self._last_dts is not None
+        for size in COUNTER_SIZES:
+            if self._step_is_usual(dts + self._shift + size - self._last_dts):
+                return self._shift + size
+        return self._shift
+
+    def _step_is_usual(self, step: int) -> bool:
+        return 0 < step <= max(self._suspicious, STEADY_STEPS * self._interval)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaClock:
+    """Media time of the ticks of one connection: tick `pts` is at `media_ns`."""
+
+    time_base: Fraction
+    pts: int
+    media_ns: int
+
+    def media_ns_of(self, pts: int) -> int:
+        return self.media_ns + to_ns(pts - self.pts, self.time_base)
+
+    def first_pts_at(self, media_ns: int) -> int:
+        """The first tick whose media time is `media_ns` or later."""
+        return self.pts + to_ticks(media_ns - self.media_ns, self.time_base)
