@@ -8,6 +8,7 @@ The truth is what was handed to the encoder; no second tool is asked.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -142,7 +143,7 @@ def numbered_picture(number: int, size_px: tuple[int, int]) -> Pixels:
     ramp = (np.arange(width_px) + 3 * number) % 256
     pixels = np.broadcast_to(ramp[None, :, None], (height_px, width_px, 3)).astype(np.uint8)
     edges = np.linspace(0, width_px, BITS + 1).astype(int)
-    for bit, (left, right) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for bit, (left, right) in enumerate(pairwise(edges)):
         pixels[: height_px // 2, left:right] = WHITE if number >> bit & 1 else BLACK
     return pixels
 
