@@ -1,0 +1,1 @@
+"""Tests of the small world and of the model trained on it."""

@@ -1,0 +1,188 @@
+"""The engine in this process: what it stores, reads, refuses and writes."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply, UnusableFrames
+from models.generate import greedy, greedy_batch
+from models.layout import Pooling, RandomTokens, SlowFast, WeightedSampler
+from models.preprocess import to_pixels
+from models.processor import Frames
+from models.schemas import Note
+from models.transformers_engine import TransformersEngine, parse_reply
+from tests.models.builders import IMAGE_SIZE_PX, tiny_engine, tiny_layout, tiny_model, tiny_tokenizer
+
+
+def frames(count: int = 4, *, seed: int = 0) -> np.ndarray:
+    shape = (count, IMAGE_SIZE_PX, IMAGE_SIZE_PX, 3)
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "compression",
+    [
+        SlowFast(slow_stride=2, pool=1),
+        WeightedSampler(tokens_per_frame=5, cells=2),
+        Pooling(pool=2),
+        RandomTokens(tokens_per_frame=5),
+    ],
+    ids=lambda compression: compression.kind,
+)
+def test_a_clip_encoded_once_can_be_judged_and_answered_from(compression):
+    engine = tiny_engine(compression)
+
+    encoded = engine.encode(frames(), [0.0, 1.0, 2.0, 3.0])
+
+    tokens = encoded.tokens
+    assert len(tokens.tokens_KD) == len(tokens.frame_K)
+    assert set(tokens.frame_K) == {0, 1, 2, 3}
+    assert np.linalg.norm(encoded.vector_V) == pytest.approx(1, abs=1e-5)
+    assert 0 <= engine.judge(tokens, "something happens") <= 1
+    assert isinstance("".join(engine.answer("what", findings=["result: 1"], clips=[tokens])), str)
+
+
+def test_the_same_frames_give_the_same_tokens():
+    engine = tiny_engine()
+
+    once, again = (engine.encode(frames(), range(4)).tokens for _ in range(2))
+
+    assert np.array_equal(once.tokens_KD, again.tokens_KD)
+
+
+def test_answers_depend_on_the_stored_tokens():
+    engine = tiny_engine()
+    one, other = (engine.encode(frames(seed=seed), range(4)).tokens for seed in (1, 2))
+
+    assert engine.judge(one, "it happens") != engine.judge(other, "it happens")
+
+
+def test_a_saved_model_comes_back_the_same(tmp_path):
+    layout = tiny_layout()
+    model = tiny_model(layout)
+    model.save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+
+    engine = TransformersEngine.load(tmp_path)
+
+    assert engine.layout == layout
+    pixels = to_pixels(frames(2), size_px=IMAGE_SIZE_PX)
+    with torch.inference_mode():
+        before = model.compress(pixels).features_KC
+        after = engine._model.compress(pixels).features_KC
+    assert torch.equal(before, after)
+
+
+def test_tokens_of_another_layout_are_refused():
+    tokens = tiny_engine().encode(frames(), range(4)).tokens
+    other = tiny_engine(Pooling(pool=2))
+
+    with pytest.raises(LayoutMismatch, match="layout"):
+        other.judge(tokens, "it happens")
+
+
+def test_tokens_of_other_weights_are_refused():
+    tokens = tiny_engine(seed=1).encode(frames(), range(4)).tokens
+
+    with pytest.raises(LayoutMismatch, match="encoder"):
+        tiny_engine(seed=2).judge(tokens, "it happens")
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (1, 0, 8, 3), (1, 8, 8, 4), (8, 8, 3)])
+def test_frames_of_no_use_are_refused(shape):
+    with pytest.raises(UnusableFrames, match="expected"):
+        tiny_engine().encode(np.zeros(shape, np.uint8), [0.0])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (31, 33), (400, 720)])
+def test_frames_of_any_size_are_averaged_to_the_towers(size):
+    pixels = to_pixels(np.full((1, *size, 3), 255, np.uint8), size_px=IMAGE_SIZE_PX)
+
+    assert pixels.shape == (1, 3, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
+    assert torch.allclose(pixels, torch.ones_like(pixels))
+
+
+def test_an_overlong_prompt_is_refused():
+    with pytest.raises(PromptTooLong, match="reads at most"):
+        tiny_engine().plan("why " * 2000)
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(CheckpointUnreadable, match=r"config\.json"):
+        TransformersEngine.load(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+    tiny_model(tiny_layout()).save_pretrained(tmp_path)
+    tiny_tokenizer().save_pretrained(tmp_path)
+    file = tmp_path / damage
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+    with pytest.raises(CheckpointUnreadable):
+        TransformersEngine.load(tmp_path)
+
+
+def test_the_tokens_of_a_user_cannot_stand_for_a_clip():
+    engine = tiny_engine()
+    tokens = engine.encode(frames(), range(4)).tokens
+
+    assert 0 <= engine.judge(tokens, "a <video> in the text") <= 1
+
+
+def test_greedy_decoding_is_what_transformers_generates():
+    engine = tiny_engine()
+    model, processor = engine._model, engine._processor
+    ids = processor.prompt_ids("what happens")
+    embeds = model.get_input_embeddings()(torch.tensor([ids]))
+    model.language_model.generation_config.eos_token_id = processor.end_token_id
+
+    ours = list(greedy(model, ids, None, end_id=processor.end_token_id, max_new_tokens=12))
+    theirs = model.language_model.generate(
+        inputs_embeds=embeds, max_new_tokens=12, do_sample=False, pad_token_id=0
+    )[0].tolist()
+
+    assert ours == [token for token in theirs if token != processor.end_token_id]
+
+
+def test_a_batch_decodes_as_its_members_do():
+    engine = tiny_engine()
+    model, processor = engine._model, engine._processor
+    clip = engine.encode(frames(), range(4)).tokens
+    where = Frames(clip.frame_K, clip.times_s_T)
+    prompts = [processor.prompt_ids("say <video>", [where]), processor.prompt_ids("what is it")]
+    visual = torch.from_numpy(clip.tokens_KD).float()
+
+    together = greedy_batch(
+        model, prompts, visual, end_id=processor.end_token_id, max_new_tokens=10
+    )
+
+    for prompt, read, reply in zip(prompts, (visual, None), together, strict=True):
+        end_id = processor.end_token_id
+        assert reply == list(greedy(model, prompt, read, end_id=end_id, max_new_tokens=10))
+
+
+def test_a_note_cut_off_in_the_middle_counts_as_far_as_it_goes():
+    reply = json.dumps({"text": "x", "events": [{"start_s": 1.0, "end_s": 2.0, "text": "x"}]})
+
+    assert parse_reply("note", Note, reply[:-1]).events[0].end_s == 2.0
+
+
+def test_a_reply_that_fits_no_schema_is_an_error_that_shows_it():
+    with pytest.raises(UnparsableReply, match="the model's note does not fit"):
+        parse_reply("note", Note, "it rained")
+
+
+def test_time_markers_stand_before_the_tokens_of_their_frame():
+    engine = tiny_engine()
+    where = engine.encode(frames(2), [0.0, 1.0]).tokens
+    text = engine._processor.tokenizer.decode(
+        engine._processor.clip_ids(Frames(where.frame_K, where.times_s_T))
+    )
+
+    assert text.startswith("0.0<video>")
+    assert "<video>1.0<video>" in text
+    assert replace(where).layout_id == engine.layout_id
