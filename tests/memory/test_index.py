@@ -1,0 +1,223 @@
+"""Every `ClipIndex` keeps the same promises; the fast one agrees with the exact one."""
+
+import numpy as np
+import pytest
+
+from memory.dict_record import DictRecord
+from memory.errors import BadVector, WrongWidth
+from memory.faiss_index import FaissIndex
+from memory.follow import CaughtUp, catch_up
+from memory.index import ClipIndex, ExactIndex, VectorKind
+from memory.record import Within
+from memory.values import DAY_NS, Vector
+from streaming.messages import NS_PER_S
+from tests.memory.notes import MODEL, WIDTH, note, put, span, spec, unit_vectors
+
+DAY_S = DAY_NS // NS_PER_S
+
+
+@pytest.fixture(params=[ExactIndex, FaissIndex], ids=lambda cls: cls.__name__)
+def index(request: pytest.FixtureRequest) -> ClipIndex:
+    return request.param(width=WIDTH, embedder_id=MODEL)
+
+
+def ids(
+    index: ClipIndex,
+    query: Vector,
+    *,
+    kind: VectorKind = VectorKind.TEXT,
+    limit: int = 10,
+    within: Within = None,
+) -> list[str]:
+    hits = index.search(query, kind=kind, limit=limit, within=within)
+    return [hit.clip_id for hit in hits]
+
+
+def test_the_nearest_clip_comes_first(index: ClipIndex) -> None:
+    here, there = unit_vectors(2, seed=0)
+    index.put("there", span(0, 10), there, here)
+    index.put("here", span(10, 20), here, there)
+
+    assert ids(index, here) == ["here", "there"]
+    assert ids(index, here, kind=VectorKind.VISUAL) == ["there", "here"]
+    assert ids(index, here, limit=1) == ["here"]
+    assert ids(index, here, limit=0) == []
+
+
+def test_a_hit_says_where_and_how_near(index: ClipIndex) -> None:
+    here, there = unit_vectors(2, seed=0)
+    index.put("here", span(10, 20), here, there)
+
+    (hit,) = index.search(here, kind=VectorKind.TEXT, limit=3)
+    assert (hit.clip_id, hit.span) == ("here", span(10, 20))
+    assert hit.score == pytest.approx(1.0)
+
+
+def test_the_same_id_replaces(index: ClipIndex) -> None:
+    old, new = unit_vectors(2, seed=1)
+    index.put("clip", span(0, 10), old, old)
+    index.put("clip", span(0, 10), new, new)
+
+    (hit,) = index.search(new, kind=VectorKind.TEXT, limit=5)
+    assert hit.score == pytest.approx(1.0)
+    assert len(index) == 1
+
+
+def test_among_equals_the_earlier_comes_first(index: ClipIndex) -> None:
+    (same,) = unit_vectors(1, seed=2)
+    for number in (3, 1, 2, 0):
+        index.put(f"clip-{number}", span(number * 10, number * 10 + 10), same, same)
+
+    assert ids(index, same) == ["clip-0", "clip-1", "clip-2", "clip-3"]
+
+
+def test_an_empty_index_finds_nothing(index: ClipIndex) -> None:
+    (query,) = unit_vectors(1, seed=2)
+    assert ids(index, query) == []
+    assert ids(index, query, within=[span(0, 1)]) == []
+    assert len(index) == 0
+
+
+def test_a_vector_of_another_width_is_refused(index: ClipIndex) -> None:
+    (good,) = unit_vectors(1, seed=2)
+    with pytest.raises(WrongWidth, match="3 wide, the index holds 8"):
+        index.put("clip", span(0, 1), good, np.ones(3, dtype=np.float32))
+    with pytest.raises(WrongWidth):
+        index.search(np.ones(9, dtype=np.float32), kind=VectorKind.TEXT, limit=1)
+    with pytest.raises(BadVector):
+        index.put("clip", span(0, 1), good * np.float32("inf"), good)
+    assert len(index) == 0
+
+
+def test_only_what_overlaps_the_range_is_found(index: ClipIndex) -> None:
+    (same,) = unit_vectors(1, seed=3)
+    for stream in ("pond", "hill"):
+        for number in range(4):
+            where = span(number * 10, number * 10 + 10, stream=stream)
+            index.put(f"{stream}-{number}", where, same, same)
+
+    assert ids(index, same, within=[span(10, 20)]) == ["pond-1"]
+    assert ids(index, same, within=[span(5, 10.5)]) == ["pond-0", "pond-1"]
+    assert ids(index, same, within=[span(25, 99, stream="hill"), span(0, 1)]) == [
+        "hill-2",
+        "hill-3",
+        "pond-0",
+    ]
+    assert ids(index, same, within=[span(0, 99, stream="sea")]) == []
+    assert ids(index, same, within=[]) == []
+    assert ids(index, same, within=[span(10, 20)], limit=99) == ["pond-1"]
+
+
+def test_a_clip_across_midnight_is_found_from_both_sides(index: ClipIndex) -> None:
+    (same,) = unit_vectors(1, seed=3)
+    index.put("late", span(DAY_S - 5, DAY_S + 5), same, same)
+
+    assert ids(index, same, within=[span(DAY_S - 6, DAY_S - 4)]) == ["late"]
+    assert ids(index, same, within=[span(DAY_S, DAY_S + 1)]) == ["late"]
+    assert ids(index, same, within=[span(DAY_S + 5, DAY_S + 6)]) == []
+
+
+def test_removed_clips_are_not_found(index: ClipIndex) -> None:
+    (same,) = unit_vectors(1, seed=4)
+    for number in range(5):
+        index.put(f"clip-{number}", span(number * 10, number * 10 + 10), same, same)
+
+    assert index.remove(["clip-1", "clip-3", "never", "clip-1"]) == 2
+    assert index.remove(["clip-1"]) == 0
+    assert ids(index, same) == ["clip-0", "clip-2", "clip-4"]
+    assert index.clip_ids() == {"clip-0", "clip-2", "clip-4"}
+    index.remove(["clip-0", "clip-2", "clip-4"])
+    assert ids(index, same) == []
+
+
+def test_faiss_agrees_with_brute_force() -> None:
+    exact = ExactIndex(width=WIDTH, embedder_id=MODEL)
+    fast = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    random = np.random.default_rng(6)
+    vectors = unit_vectors(1500, seed=6)
+    for number in random.integers(0, 400, size=600).tolist():
+        stream = ("pond", "hill", "sea")[number % 3]
+        where = span(number * 10, number * 10 + 10, stream=stream)
+        text, visual = vectors[random.integers(1400)], vectors[random.integers(1400)]
+        for index in (exact, fast):
+            index.put(f"clip-{number}", where, text, visual)
+        if number % 7 == 0:
+            assert exact.remove([f"clip-{number}"]) == fast.remove([f"clip-{number}"])
+
+    ranges = [None, [span(500, 2500)], [span(0, 900, stream="sea"), span(3000, 3500)]]
+    for query in vectors[1400:1430]:
+        for kind in VectorKind:
+            for within in ranges:
+                expected = exact.search(query, kind=kind, limit=20, within=within)
+                found = fast.search(query, kind=kind, limit=20, within=within)
+                assert [hit[:2] for hit in found] == [hit[:2] for hit in expected]
+                assert [h.score for h in found] == pytest.approx(
+                    [h.score for h in expected], abs=1e-6
+                )
+    assert exact.clip_ids() == fast.clip_ids()
+
+
+def test_sealed_days_keep_cosines_to_a_thousandth() -> None:
+    exact = ExactIndex(width=WIDTH, embedder_id=MODEL)
+    fast = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    vectors = unit_vectors(430, seed=7)
+    for number, vector in enumerate(vectors[:400]):
+        start_s = (number % 4) * DAY_S + number * 10
+        for index in (exact, fast):
+            index.put(f"clip-{number}", span(start_s, start_s + 10), vector, vector)
+    fast.put("clip-0", span(0, 10), vectors[0], vectors[0])  # into a sealed day
+
+    for query in vectors[400:]:
+        expected = exact.search(query, kind=VectorKind.TEXT, limit=400)
+        found = fast.search(query, kind=VectorKind.TEXT, limit=400)
+        score_of = {hit.clip_id: hit.score for hit in found}
+        assert len(found) == 400
+        for hit in expected:
+            assert score_of[hit.clip_id] == pytest.approx(hit.score, abs=1e-3)
+
+
+def test_catching_up_follows_the_record(index: ClipIndex) -> None:
+    record = DictRecord()
+    record.add_stream(spec())
+    put(record, note(0), note(1), note(2))
+
+    assert catch_up(index, record) == CaughtUp(put=3)
+    assert catch_up(index, record) == CaughtUp()
+    put(record, note(3), note(1))
+    record.delete_span(span(0, 5))
+    assert catch_up(index, record) == CaughtUp(put=2, removed=1)
+    assert index.clip_ids() == record.clip_ids()
+
+
+def test_vectors_of_another_model_are_passed_over(index: ClipIndex) -> None:
+    record = DictRecord()
+    record.add_stream(spec())
+    put(record, note(0), note(1))
+    catch_up(index, record)
+    put(record, note(1, model_id="another@2"), note(2, model_id="another@2"))
+
+    assert catch_up(index, record) == CaughtUp(removed=1, foreign=2)
+    assert index.clip_ids() == {note(0).clip_id}
+
+
+def test_the_index_of_another_record_is_emptied_first(index: ClipIndex) -> None:
+    old, new = DictRecord(record_id="old"), DictRecord(record_id="new")
+    for record, number in ((old, 0), (new, 7)):
+        record.add_stream(spec())
+        put(record, note(number))
+    catch_up(index, old)
+    catch_up(index, new)
+
+    assert index.clip_ids() == {note(7).clip_id}
+
+
+def test_an_index_ahead_of_its_record_is_emptied_first(index: ClipIndex) -> None:
+    record, restored = DictRecord(), DictRecord()  # such as from a backup
+    for one in (record, restored):
+        one.add_stream(spec())
+    put(record, note(0), note(1))
+    put(restored, note(5))
+    catch_up(index, record)
+    catch_up(index, restored)
+
+    assert index.clip_ids() == {note(5).clip_id}
