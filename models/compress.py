@@ -1,9 +1,9 @@
-"""Compressors: the patches of a clip's frames become fewer tokens, in the order the LLM reads them.
+"""Compressors: the patches of a clip's frames become fewer tokens, in the order the LLM reads.
 
 Each is a pure function of tower features (and, for the weighted sampler, of attention responses);
-`compress` chooses by the layout. They run before the projector, so only what is kept is projected
-(FTFV section 3; LLaVA-NeXT-Video in transformers pools there too). Learned marks (row newline, frame
-token) are named by `slot_K` and put in by the projector's owner.
+`compress` chooses by the layout. They run before the projector, so only what is kept is
+projected (FTFV section 3; LLaVA-NeXT-Video in transformers pools there too). Learned marks (row
+newline, frame token) are named by `slot_K` and put in by the projector's owner.
 
 Shape letters:
     T frames    N = G * G patches of a frame, raster order    C tower width    K tokens kept
@@ -41,9 +41,12 @@ def compress(
     Raises:
         BudgetTooLarge: more tokens a frame asked for than it has patches.
     """
+    responses = [None] * len(features_TNC) if response_TN is None else list(response_TN)
     frames = [
-        _compress_frame(features_NC, number, layout, None if response_TN is None else response_TN[number])
-        for number, features_NC in enumerate(features_TNC)
+        _compress_frame(features_NC, number, layout, response_N)
+        for number, (features_NC, response_N) in enumerate(
+            zip(features_TNC, responses, strict=True)
+        )
     ]
     features, slots = zip(*frames, strict=True)
     lengths = torch.tensor([len(slot) for slot in slots])

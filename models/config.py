@@ -50,7 +50,9 @@ class LongwatchConfig(PreTrainedConfig):
         return StreamLayout.model_validate(self.layout)
 
 
-def _as_config(given: Any, default: type[PreTrainedConfig]) -> Any:
+def _as_config(
+    given: dict[str, Any] | PreTrainedConfig | None, default: type[PreTrainedConfig]
+) -> PreTrainedConfig:
     if given is None:
         return default()
     if isinstance(given, dict):

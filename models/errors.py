@@ -23,14 +23,15 @@ class CheckpointUnreadable(ModelError):
 class LayoutMismatch(ModelError):
     def __init__(self, what: str, *, expected: str, got: str) -> None:
         super().__init__(
-            f"stored tokens have {what} {got}, this model reads {expected}; analyse the footage again"
+            f"stored tokens have {what} {got}, this model reads {expected}; "
+            "analyse the footage again"
         )
         self.what, self.expected, self.got = what, expected, got
 
 
 class UnusableFrames(ModelError):
     def __init__(self, shape: tuple[int, ...]) -> None:
-        super().__init__(f"frames have shape {shape}; expected (T, H, W, 3) with T, H, W of 1 or more")
+        super().__init__(f"frames have shape {shape}; expected (T, H, W, 3), none of them 0")
         self.shape = shape
 
 

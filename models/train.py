@@ -1,9 +1,10 @@
 """Train the video LLM: stages of supervised learning over samples of prompt, clips and reply.
 
-A stage says which parts learn, how fast and for how many steps; a source yields batches of samples,
-pictures mixed or text alone (batched apart, as LLaVA-Video does, so that little is padded). The loss
-is next-token cross entropy on replies only, plus SigLIP's sigmoid loss (arXiv 2303.15343) between
-clips and texts that are or are not true of them, which makes them findable by vector.
+A stage says which parts learn, how fast and for how many steps; a source yields batches of
+samples, of clips or of text alone (batched apart, as LLaVA-Video does, so that little is padded).
+The loss is next-token cross entropy on replies only, plus SigLIP's sigmoid loss (arXiv
+2303.15343) between clips and texts that are or are not true of them, which makes them findable
+by vector.
 
 Knows nothing of where samples come from. Random numbers come from the sources and the stage's seed.
 
@@ -109,7 +110,8 @@ def train(
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         if progress.step % report_every == 0:
-            report({"step": progress.step, "share": progress.step / stage.num_steps, **progress.means})
+            share = progress.step / stage.num_steps
+            report({"step": progress.step, "share": share, **progress.means})
     model.eval()
 
 
@@ -119,7 +121,7 @@ def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
     for prefix, peak_lr in stage.lr.items():
         parameters = [p for name, p in model.named_parameters() if name.startswith(prefix)]
         if not parameters:
-            raise ValueError(f"stage {stage.name!r} trains {prefix!r}, which the model does not have")
+            raise ValueError(f"stage {stage.name!r} trains {prefix!r}, which no parameter has")
         for decayed in (True, False):
             chosen = [p for p in parameters if (p.ndim >= 2) == decayed]
             decay = stage.weight_decay if decayed else 0.0

@@ -64,11 +64,13 @@ class TransformersEngine:
             processor = Processor.from_pretrained(path, model.layout)
         except CheckpointUnreadable:
             raise
-        except Exception as error:  # noqa: BLE001  safetensors, json and transformers each have their own
+        except Exception as error:  # safetensors, json and transformers each have their own
             raise CheckpointUnreadable(path, str(error).splitlines()[0]) from error
         if info["missing_keys"]:
             missing = sorted(info["missing_keys"])
-            raise CheckpointUnreadable(path, f"{len(missing)} weights are missing, first {missing[0]}")
+            raise CheckpointUnreadable(
+                path, f"{len(missing)} weights are missing, first {missing[0]}"
+            )
         return cls(model, processor, name=path.resolve().name)
 
     @property

@@ -1,14 +1,14 @@
 """The video LLM: vision tower, compressor, projector, decoder, as one transformers model.
 
-`encode` turns frames into visual tokens once; `forward` reads tokens, never frames, so a stored clip
-can be asked about for ever without its video.
+Frames become visual tokens once; `forward` reads tokens, never frames, so a stored clip can be
+asked about for ever without its video.
 
 Shape letters:
     T frames    N patches    C tower width    K visual tokens    D decoder width
     B sequences    L positions    V retrieval width
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,9 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
     config_class = LongwatchConfig
     base_model_prefix = "model"
     _supports_sdpa = True
-    _tied_weights_keys = {"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"}  # noqa: RUF012
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
+        "language_model.lm_head.weight": "language_model.model.embed_tokens.weight"
+    }
 
     def __init__(self, config: LongwatchConfig) -> None:
         super().__init__(config)
@@ -79,7 +81,7 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
         return features_TNC, response_TN
 
     def _attention_response(self, hidden_states: tuple[Tensor, ...]) -> Tensor:
-        """Attention received by each patch in the second-to-last layer, mean over heads and queries.
+        """Attention that each patch receives in the second-to-last layer, on average.
 
         Fast attention kernels do not return their maps, so the one layer's q k is done again.
         """
@@ -110,7 +112,9 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
             return embeds_BLD
         here_BL = input_ids_BL == self.config.video_token_id
         if int(here_BL.sum()) != len(visual_XD):
-            raise ValueError(f"{int(here_BL.sum())} placeholders for {len(visual_XD)} visual tokens")
+            raise ValueError(
+                f"{int(here_BL.sum())} placeholders for {len(visual_XD)} visual tokens"
+            )
         return embeds_BLD.masked_scatter(here_BL[..., None], visual_XD.to(embeds_BLD.dtype))
 
     def forward(

@@ -94,10 +94,14 @@ def encode_script(model: LongwatchForConditionalGeneration, seed: int) -> Script
     return ScriptFeatures(seed, np.stack(clips))
 
 
-def build(model_path: Path, out: Path, *, first_seed: int, num_scripts: int, num_workers: int) -> None:
+def build(
+    model_path: Path, out: Path, *, first_seed: int, num_scripts: int, num_workers: int
+) -> None:
     """Encode scripts into `out`, a file each; what is there already is kept."""
     out.mkdir(parents=True, exist_ok=True)
-    seeds = [first_seed + n for n in range(num_scripts) if not (out / f"{first_seed + n}.npy").exists()]
+    seeds = [
+        first_seed + n for n in range(num_scripts) if not (out / f"{first_seed + n}.npy").exists()
+    ]
     work = [(model_path, out, seed) for seed in seeds]
     with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
         for _ in pool.imap_unordered(_build_one, work):
@@ -108,7 +112,7 @@ _model: LongwatchForConditionalGeneration | None = None
 
 
 def _build_one(item: tuple[Path, Path, int]) -> None:
-    global _model  # noqa: PLW0603  one model a worker process
+    global _model  # one model a worker process
     model_path, out, seed = item
     if _model is None:
         torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""What the demonstration needs of this world: footage nobody trained on, questions, and the truth."""
+"""What the demonstration needs: footage nobody trained on, questions, and the truth."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,9 +45,7 @@ def demo_questions(script: Script, *, seed: int = DEMO_SEED) -> list[DemoQuestio
     pairs = questions(script, rng=rng, per_kind=2, unseen=False)
     chosen = [next(q for q in pairs if q.kind == kind) for kind in KINDS_OF_QUESTION]
     chosen.append(next(q for q in pairs if q.kind == "exists" and q.truth.value is False))
-    return [
-        DemoQuestion(q.question, q.kind, q.asked_s, truth_text(q), q) for q in chosen
-    ]
+    return [DemoQuestion(q.question, q.kind, q.asked_s, truth_text(q), q) for q in chosen]
 
 
 def truth_text(asked: ScriptedQuestion) -> str:

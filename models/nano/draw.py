@@ -29,12 +29,23 @@ RGB_OF = {
     "purple": (156, 52, 196),
 }
 DARK, SKIN, METAL, BOX_RGB = (28, 28, 30), (205, 160, 130), (110, 112, 118), (176, 106, 40)
-SKY_RGB, WALL_RGB, YARD_RGB, STREET_RGB = (164, 184, 200), (148, 136, 128), (122, 116, 102), (72, 72, 76)
-SLAT_RGB, OPENING_RGB, GLOW_RGB, OFF_RGB = (84, 52, 34), (196, 200, 190), (255, 236, 150), (60, 60, 62)
+SKY_RGB, WALL_RGB, YARD_RGB, STREET_RGB = (
+    (164, 184, 200),
+    (148, 136, 128),
+    (122, 116, 102),
+    (72, 72, 76),
+)
+SLAT_RGB, OPENING_RGB, GLOW_RGB, OFF_RGB = (
+    (84, 52, 34),
+    (196, 200, 190),
+    (255, 236, 150),
+    (60, 60, 62),
+)
 
 CLASS_BACKGROUND = 0
 CLASS_BOX = 1 + len(KINDS) * len(COLOURS)
-CLASS_GATE_CLOSED, CLASS_GATE_OPEN, CLASS_LAMP_OFF, CLASS_LAMP_ON = (CLASS_BOX + n for n in (1, 2, 3, 4))
+CLASS_GATE_CLOSED, CLASS_GATE_OPEN = CLASS_BOX + 1, CLASS_BOX + 2
+CLASS_LAMP_OFF, CLASS_LAMP_ON = CLASS_BOX + 3, CLASS_BOX + 4
 NUM_CLASSES = CLASS_LAMP_ON + 1
 
 GATE_X, GATE_Y = (0.06, 0.22), (0.16, 0.46)
@@ -59,52 +70,64 @@ def class_of(kind: str, colour: str) -> int:
     return 1 + KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour)
 
 
-def _parts(kind: str, body: tuple[int, int, int]) -> Iterator[tuple]:  # type: ignore[type-arg]
-    """Shapes of a subject facing right: (shape, x0, y0, x1, y1, colour) in its own unit square."""
-    match kind:
-        case "person":
-            yield "box", 0.26, 0.66, 0.45, 1.0, DARK
-            yield "box", 0.55, 0.66, 0.74, 1.0, DARK
-            yield "box", 0.12, 0.30, 0.88, 0.72, body
-            yield "oval", 0.27, 0.0, 0.73, 0.32, SKIN
-            yield "box", 0.27, 0.0, 0.73, 0.10, body
-        case "dog":
-            for x in (0.10, 0.26, 0.60, 0.76):
-                yield "box", x, 0.62, x + 0.10, 1.0, body
-            yield "oval", 0.04, 0.28, 0.86, 0.76, body
-            yield "oval", 0.68, 0.02, 1.0, 0.50, body
-            yield "box", 0.0, 0.05, 0.08, 0.48, body
-            yield "oval", 0.84, 0.16, 0.92, 0.28, DARK
-        case "robot":
-            yield "box", 0.10, 0.86, 0.90, 1.0, METAL
-            yield "box", 0.16, 0.34, 0.84, 0.86, body
-            yield "box", 0.0, 0.42, 0.12, 0.76, METAL
-            yield "box", 0.88, 0.42, 1.0, 0.76, METAL
-            yield "box", 0.24, 0.06, 0.76, 0.32, METAL
-            yield "box", 0.34, 0.13, 0.66, 0.22, DARK
-            yield "box", 0.47, 0.0, 0.53, 0.08, METAL
-        case "car":
-            yield "oval", 0.18, 0.0, 0.80, 0.84, body
-            yield "box", 0.0, 0.40, 1.0, 0.84, body
-            yield "box", 0.34, 0.14, 0.62, 0.38, DARK
-            yield "oval", 0.10, 0.64, 0.32, 1.0, DARK
-            yield "oval", 0.68, 0.64, 0.90, 1.0, DARK
-        case "truck":
-            yield "box", 0.0, 0.0, 0.68, 0.80, body
-            yield "box", 0.71, 0.28, 1.0, 0.80, METAL
-            yield "box", 0.82, 0.36, 0.97, 0.54, DARK
-            for x in (0.06, 0.36, 0.76):
-                yield "oval", x, 0.68, x + 0.18, 1.0, DARK
-        case "ball":
-            yield "oval", 0.0, 0.0, 1.0, 1.0, body
-            yield "box", 0.0, 0.44, 1.0, 0.56, DARK
-        case "drone":
-            yield "box", 0.08, 0.22, 0.92, 0.36, DARK
-            yield "box", 0.0, 0.0, 0.36, 0.18, METAL
-            yield "box", 0.64, 0.0, 1.0, 0.18, METAL
-            yield "oval", 0.26, 0.12, 0.74, 0.96, body
-        case _:
-            raise ValueError(f"nobody draws a {kind!r}")
+BODY = None
+"""Stands for the subject's own colour."""
+
+Part = tuple[str, float, float, float, float, tuple[int, int, int] | None]
+PARTS: dict[str, tuple[Part, ...]] = {
+    # (shape, x0, y0, x1, y1, colour) in the subject's own unit square, facing right
+    "person": (
+        ("box", 0.26, 0.66, 0.45, 1.0, DARK),
+        ("box", 0.55, 0.66, 0.74, 1.0, DARK),
+        ("box", 0.12, 0.30, 0.88, 0.72, BODY),
+        ("oval", 0.27, 0.0, 0.73, 0.32, SKIN),
+        ("box", 0.27, 0.0, 0.73, 0.10, BODY),
+    ),
+    "dog": (
+        *(("box", x, 0.62, x + 0.10, 1.0, BODY) for x in (0.10, 0.26, 0.60, 0.76)),
+        ("oval", 0.04, 0.28, 0.86, 0.76, BODY),
+        ("oval", 0.68, 0.02, 1.0, 0.50, BODY),
+        ("box", 0.0, 0.05, 0.08, 0.48, BODY),
+        ("oval", 0.84, 0.16, 0.92, 0.28, DARK),
+    ),
+    "robot": (
+        ("box", 0.10, 0.86, 0.90, 1.0, METAL),
+        ("box", 0.16, 0.34, 0.84, 0.86, BODY),
+        ("box", 0.0, 0.42, 0.12, 0.76, METAL),
+        ("box", 0.88, 0.42, 1.0, 0.76, METAL),
+        ("box", 0.24, 0.06, 0.76, 0.32, METAL),
+        ("box", 0.34, 0.13, 0.66, 0.22, DARK),
+        ("box", 0.47, 0.0, 0.53, 0.08, METAL),
+    ),
+    "car": (
+        ("oval", 0.18, 0.0, 0.80, 0.84, BODY),
+        ("box", 0.0, 0.40, 1.0, 0.84, BODY),
+        ("box", 0.34, 0.14, 0.62, 0.38, DARK),
+        ("oval", 0.10, 0.64, 0.32, 1.0, DARK),
+        ("oval", 0.68, 0.64, 0.90, 1.0, DARK),
+    ),
+    "truck": (
+        ("box", 0.0, 0.0, 0.68, 0.80, BODY),
+        ("box", 0.71, 0.28, 1.0, 0.80, METAL),
+        ("box", 0.82, 0.36, 0.97, 0.54, DARK),
+        *(("oval", x, 0.68, x + 0.18, 1.0, DARK) for x in (0.06, 0.36, 0.76)),
+    ),
+    "ball": (
+        ("oval", 0.0, 0.0, 1.0, 1.0, BODY),
+        ("box", 0.0, 0.44, 1.0, 0.56, DARK),
+    ),
+    "drone": (
+        ("box", 0.08, 0.22, 0.92, 0.36, DARK),
+        ("box", 0.0, 0.0, 0.36, 0.18, METAL),
+        ("box", 0.64, 0.0, 1.0, 0.18, METAL),
+        ("oval", 0.26, 0.12, 0.74, 0.96, BODY),
+    ),
+    "box": (
+        ("box", 0.0, 0.0, 1.0, 1.0, BODY),
+        ("box", 0.42, 0.0, 0.58, 1.0, TAPE_RGB),
+        ("box", 0.0, 0.42, 1.0, 0.58, TAPE_RGB),
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +147,7 @@ def sprite(kind: str, colour: str, width_px: int, height_px: int, rightwards: bo
     cover = np.zeros((H, W, 1), np.float32)
     y, x = np.mgrid[0:H, 0:W]
     x, y = (x + 0.5) / W, (y + 0.5) / H
-    parts = _box_parts() if kind == "box" else _parts(kind, body)
-    for shape, x0, y0, x1, y1, part_rgb in parts:
+    for shape, x0, y0, x1, y1, part_rgb in PARTS[kind]:
         if shape == "box":
             inside = (x >= x0) & (x < x1) & (y >= y0) & (y < y1)
         else:
@@ -133,16 +155,10 @@ def sprite(kind: str, colour: str, width_px: int, height_px: int, rightwards: bo
             inside = ((x - middle_x) / (x1 - middle_x)) ** 2 + (
                 (y - middle_y) / (y1 - middle_y)
             ) ** 2 <= 1
-        rgb[inside], cover[inside] = part_rgb, 1
+        rgb[inside], cover[inside] = part_rgb or body, 1
     small = (height_px, SUPERSAMPLING, width_px, SUPERSAMPLING, -1)
     rgb, cover = rgb.reshape(small).mean((1, 3)), cover.reshape(small).mean((1, 3))
     return Sprite(*(a if rightwards else np.ascontiguousarray(a[:, ::-1]) for a in (rgb, cover)))
-
-
-def _box_parts() -> Iterator[tuple]:  # type: ignore[type-arg]
-    yield "box", 0.0, 0.0, 1.0, 1.0, BOX_RGB
-    yield "box", 0.42, 0.0, 0.58, 1.0, (120, 66, 20)
-    yield "box", 0.0, 0.42, 1.0, 0.58, (120, 66, 20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,9 +331,14 @@ class Painter:
         self, canvas: NDArray[np.float32], classes: ClassMap | None, openness: float
     ) -> None:
         """The gate rolls up: what is below its edge is open."""
-        canvas[self._area((GATE_X[0] - 0.012, GATE_X[1] + 0.012), (GATE_Y[0] - 0.02, GATE_Y[1]))] = METAL
+        canvas[
+            self._area((GATE_X[0] - 0.012, GATE_X[1] + 0.012), (GATE_Y[0] - 0.02, GATE_Y[1]))
+        ] = METAL
         edge_y = GATE_Y[1] - (GATE_Y[1] - GATE_Y[0]) * 0.92 * openness
-        slats, opening = self._area(GATE_X, (GATE_Y[0], edge_y)), self._area(GATE_X, (edge_y, GATE_Y[1]))
+        slats, opening = (
+            self._area(GATE_X, (GATE_Y[0], edge_y)),
+            self._area(GATE_X, (edge_y, GATE_Y[1])),
+        )
         canvas[slats], canvas[opening] = SLAT_RGB, OPENING_RGB
         canvas[slats][:: max(2, self.height_px // 45)] += 24.0
         if classes is not None:
@@ -343,9 +364,7 @@ class Painter:
         if classes is not None:
             classes[rows, columns][far < 1] = CLASS_LAMP_ON if level > 0.5 else CLASS_LAMP_OFF
 
-    def _paint(
-        self, canvas: NDArray[np.float32], classes: ClassMap | None, placed: Placed
-    ) -> None:
+    def _paint(self, canvas: NDArray[np.float32], classes: ClassMap | None, placed: Placed) -> None:
         width, height = SIZE_OF.get(placed.kind, (BOX_SIZE, BOX_SIZE))
         width_px, height_px = round(width * self.height_px), round(height * self.height_px)
         left = round(placed.x * self.width_px - width_px / 2)
@@ -367,7 +386,9 @@ class Painter:
     def _expose(self, canvas: NDArray[np.float32], now_s: float, lamp: float) -> Picture:
         """Sun, drifting light, lamp light at night, shake and sensor noise."""
         script = self.script
-        sun = 0.5 + 0.5 * math.tanh(3 * math.sin(2 * math.pi * (now_s + script.dawn_s) / script.day_s))
+        sun = 0.5 + 0.5 * math.tanh(
+            3 * math.sin(2 * math.pi * (now_s + script.dawn_s) / script.day_s)
+        )
         drift = 1 + 0.08 * math.sin(now_s / 37 + script.seed) + 0.04 * math.sin(now_s / 11)
         light = np.array((0.40, 0.42, 0.52), np.float32)
         light = (light + (1 - light) * sun + 0.10 * lamp * (1 - sun)) * drift

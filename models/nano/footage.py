@@ -5,6 +5,7 @@ encoder; a camera of the cheaper sort does the same.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,39 +18,46 @@ from models.nano.tower import PAINT_HEIGHT_PX, PAINT_WIDTH_PX
 from models.nano.world import Script
 
 
+@dataclass(frozen=True, slots=True)
+class VideoFormat:
+    """How footage is encoded."""
+
+    fps: int = 15
+    width_px: int = 640
+    height_px: int = 360
+    gop_s: float = 1.0
+    crf: int = 24
+
+
 def render(
     script: Script,
     path: Path,
+    video: VideoFormat = VideoFormat(),
     *,
-    fps: int = 15,
-    width_px: int = 640,
-    height_px: int = 360,
-    gop_s: float = 1.0,
-    crf: int = 24,
-    start_s: float = 0.0,
-    on_progress: Callable[[float], None] = lambda share: None,
+    on_progress: Callable[[float], None],
 ) -> None:
-    """Encode the script from `start_s` to its end as H.264; frame k shows start_s + k / fps."""
+    """Encode the script as H.264; frame k shows the instant k / fps."""
     painter = Painter(script, width_px=PAINT_WIDTH_PX, height_px=PAINT_HEIGHT_PX)
     reformatter = VideoReformatter()
-    num_frames = round((script.duration_s - start_s) * fps)
-    with av.open(str(path), "w", options={"movflags": "+faststart"} if path.suffix == ".mp4" else {}) as out:
+    num_frames = round(script.duration_s * video.fps)
+    options = {"movflags": "+faststart"} if path.suffix == ".mp4" else {}
+    with av.open(str(path), "w", options=options) as out:
         stream = out.add_stream(
             "libx264",
-            rate=fps,
-            options={"preset": "ultrafast", "crf": str(crf), "tune": "fastdecode"},
+            rate=video.fps,
+            options={"preset": "ultrafast", "crf": str(video.crf), "tune": "fastdecode"},
         )
         assert isinstance(stream, av.video.stream.VideoStream)
-        stream.width, stream.height, stream.pix_fmt = width_px, height_px, "yuv420p"
-        stream.gop_size = max(1, round(gop_s * fps))
+        stream.width, stream.height, stream.pix_fmt = video.width_px, video.height_px, "yuv420p"
+        stream.gop_size = max(1, round(video.gop_s * video.fps))
         stream.codec_context.thread_count = 1
-        time_base = Fraction(1, fps)
+        time_base = Fraction(1, video.fps)
         for number in range(num_frames):
-            picture = painter.picture(start_s + number / fps)
+            picture = painter.picture(number / video.fps)
             frame = reformatter.reformat(
                 av.VideoFrame.from_ndarray(picture, format="rgb24"),
-                width_px,
-                height_px,
+                video.width_px,
+                video.height_px,
                 "yuv420p",
                 interpolation=Interpolation.FAST_BILINEAR,
                 threads=1,

@@ -1,9 +1,9 @@
 """Make longwatch-nano, stage by stage; each stage reads what the one before it left.
 
-    python -m models.nano.make tower   --work DIR --seconds 900    the vision tower, on dense labels
-    python -m models.nano.make clips   --work DIR --scripts 2000   clips through the frozen tower
-    python -m models.nano.make instruct --work DIR --steps 6000    everything else, on its tasks
-    python -m models.nano.make evaluate --work DIR                 notes of held-out scripts
+python -m models.nano.make tower   --work DIR --seconds 900    the vision tower, on dense labels
+python -m models.nano.make clips   --work DIR --scripts 2000   clips through the frozen tower
+python -m models.nano.make instruct --work DIR --steps 6000    everything else, on its tasks
+python -m models.nano.make evaluate --work DIR                 notes of held-out scripts
 """
 
 import argparse
@@ -48,10 +48,7 @@ def make_tower(work: Path, *, seconds: float) -> None:
     pretrain(
         tower,
         seconds=seconds,
-        batch=128,
-        lr=1.5e-3,
         first_seed=TOWER_SEED,
-        num_workers=1,
         report=jsonl_report(work / "tower.jsonl"),
     )
     assemble(work, tower)

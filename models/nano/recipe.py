@@ -185,7 +185,9 @@ class Marks:
         self._times_s_T = np.arange(LAYOUT.max_frames, dtype=np.float32) / LAYOUT.fps
         assert (self._slot_K == SLOT_VISUAL).any()
 
-    def put(self, features_KC: NDArray[np.float16], num_frames: int = LAYOUT.max_frames) -> ClipFeatures:
+    def put(
+        self, features_KC: NDArray[np.float16], num_frames: int = LAYOUT.max_frames
+    ) -> ClipFeatures:
         """The first `num_frames` of a clip."""
         kept = self._frame_K < num_frames
         return ClipFeatures(
@@ -199,9 +201,7 @@ def _note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     num_frames = LAYOUT.max_frames
     if rng.random() < PARTIAL_SHARE:
         num_frames = int(rng.integers(3, LAYOUT.max_frames))
-    note = note_of(
-        clip.script, start_s=clip.start_s, end_s=clip.start_s + num_frames / LAYOUT.fps
-    )
+    note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + num_frames / LAYOUT.fps)
     previous = []
     if rng.random() >= NO_CONTEXT_SHARE:
         for back in (2, 1):

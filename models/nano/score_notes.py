@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from models.errors import UnparsableReply
 from models.generate import greedy_batch
 from models.layout import StreamLayout
 from models.nano.recipe import Clip, Marks
@@ -21,7 +22,6 @@ from models.prompts import describe_prompt
 from models.schemas import Note
 from models.train import visual_tokens
 from models.transformers_engine import parse_reply
-from models.errors import UnparsableReply
 from models.video_llm import LongwatchForConditionalGeneration
 
 UNSURE_S = 0.2

@@ -1,7 +1,8 @@
 """Train longwatch-nano's tokenizer: byte-level BPE over the text that its tasks are made of.
 
-A number with one decimal is one piece, so a time that the model reads between frames and writes in
-a note is the same single token. Case is dropped. Any other text is still readable, byte by byte if need be.
+A number with one decimal is one piece, so a time that the model reads between frames and writes
+in a note is the same single token. Case is dropped. Any other text is still readable, byte by
+byte if need be.
 """
 
 from collections.abc import Iterable

@@ -1,23 +1,20 @@
 """Pretrain the vision tower of longwatch-nano on dense labels: what does each patch show?
 
 The renderer knows every pixel, so the tower learns subjects and colours in minutes, before any
-language is involved. Three linear heads, thrown away afterwards, read it: the share of each class in
-each patch, and which classes are present in each 2x2 and 4x4 pool of patches. The pools are those of
-the SlowFast layout, so what survives pooling is what is learnt.
+language is involved. Three linear heads, thrown away afterwards, read it: the share of each class
+in each patch, and which classes are present in each 2x2 and 4x4 pool of patches. The pools are
+those of the SlowFast layout, so what survives pooling is what is learnt.
 
 Shape letters:
     B pictures    P patches a side    C classes    H, W pixels
 """
 
-import argparse
 import itertools
-import json
 import math
 import multiprocessing
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import av
 import numpy as np
@@ -26,13 +23,15 @@ from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import SiglipVisionConfig, SiglipVisionModel
+from transformers import SiglipVisionModel
 
 from models.nano.draw import NUM_CLASSES, Painter
 from models.nano.world import write_script
 
 PAINT_WIDTH_PX, PAINT_HEIGHT_PX = 320, 180
 PICTURES_A_SCRIPT = 32
+BATCH = 128
+PEAK_LR = 1.5e-3
 POOLS = (2, 4)
 LEAST_SHARE = 1 / 32
 """A class is present in a pool if it covers this share of one of its patches."""
@@ -53,7 +52,9 @@ class Shrinker:
         return small.to_ndarray()
 
 
-def patch_shares(classes_HW: NDArray[np.uint8], *, size_px: int, patch_px: int) -> NDArray[np.float16]:
+def patch_shares(
+    classes_HW: NDArray[np.uint8], *, size_px: int, patch_px: int
+) -> NDArray[np.float16]:
     """Share of each class in each patch, shape (P, P, C)."""
     H, W = classes_HW.shape
     rows, columns = np.arange(size_px) * H // size_px, np.arange(size_px) * W // size_px
@@ -117,30 +118,29 @@ def pretrain(
     tower: SiglipVisionModel,
     *,
     seconds: float,
-    batch: int,
-    lr: float,
     first_seed: int,
-    num_workers: int,
     report: Callable[[dict[str, float]], None],
 ) -> DenseHeads:
     """Train until the time is up; the learning rate follows the clock down to zero."""
     config = tower.config
     heads = DenseHeads(config.hidden_size)
     parameters = [*tower.parameters(), *heads.parameters()]
-    optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=0.02, betas=(0.9, 0.98))
+    optimizer = torch.optim.AdamW(parameters, lr=PEAK_LR, weight_decay=0.02, betas=(0.9, 0.98))
     begun, step = time.monotonic(), 0
     averaged = {"loss": 0.0, "right": 0.0}
-    ahead = threading.Semaphore(8 * num_workers)  # scripts painted but not yet learnt from
-    with multiprocessing.get_context("spawn").Pool(num_workers) as pool:
+    ahead = threading.Semaphore(8)  # scripts painted but not yet learnt from
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
         work = ((seed, config.image_size, config.patch_size) for seed in _from(first_seed, ahead))
         batches = pool.imap(_work, work)
         while (spent := (time.monotonic() - begun) / seconds) < 1:
-            parts = [next(batches) for _ in range(batch // PICTURES_A_SCRIPT)]
+            parts = [next(batches) for _ in range(BATCH // PICTURES_A_SCRIPT)]
             ahead.release(len(parts))
             pixels = to_pixels(np.concatenate([part[0] for part in parts]))
             shares = torch.from_numpy(np.concatenate([part[1] for part in parts])).float()
             for group in optimizer.param_groups:
-                group["lr"] = lr * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
+                group["lr"] = (
+                    PEAK_LR * min(1, (step + 1) / 100) * (0.5 + 0.5 * math.cos(math.pi * spent))
+                )
             with torch.autocast("cpu", torch.bfloat16):
                 features = tower(pixel_values=pixels).last_hidden_state
                 loss, right = heads.loss(features, shares)
@@ -171,30 +171,3 @@ def _work(item: tuple[int, int, int]) -> tuple[NDArray[np.uint8], NDArray[np.flo
 
 def to_pixels(pictures_BHWC: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pictures_BHWC).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=900)
-    args = parser.parse_args()
-    torch.manual_seed(0)
-    config = SiglipVisionConfig(
-        hidden_size=128, intermediate_size=512, num_hidden_layers=4, num_attention_heads=4,
-        image_size=96, patch_size=8, vision_use_head=False,
-    )  # fmt: skip
-    tower = SiglipVisionModel(config)
-    log = args.out.with_suffix(".jsonl").open("w")
-
-    def report(metrics: dict[str, float]) -> None:
-        log.write(json.dumps(metrics) + "\n")
-        log.flush()
-
-    heads = pretrain(
-        tower, seconds=args.seconds, batch=128, lr=1.5e-3, first_seed=10_000_000, num_workers=1, report=report
-    )
-    torch.save({"tower": tower.state_dict(), "heads": heads.state_dict()}, args.out)
-
-
-if __name__ == "__main__":
-    main()

@@ -117,7 +117,7 @@ class Script:
 
 
 def write_script(seed: int, *, duration_s: float, pace: float = 1.0) -> Script:
-    """Draw a script. `pace` multiplies how often things happen; 1 leaves about 4 in 10 clips calm."""
+    """Draw a script. `pace` multiplies how often things happen."""
     rng = np.random.default_rng(seed)
     end_s = duration_s + WARM_UP_S
     visits = sorted(_visits(rng, end_s, pace), key=lambda visit: visit.enter_s)
@@ -130,9 +130,7 @@ def write_script(seed: int, *, duration_s: float, pace: float = 1.0) -> Script:
     lamp = _switchings(rng, end_s, mean_gap_s=130 / pace)
     shifted = (
         tuple(_shift_visit(visit) for visit in visits),
-        tuple(
-            Passage(p.kind, p.colour, p.lane, p.rightwards, _shift(p.span_s)) for p in passages
-        ),
+        tuple(Passage(p.kind, p.colour, p.lane, p.rightwards, _shift(p.span_s)) for p in passages),
         tuple(Switching(_shift(s.span_s), s.on) for s in gate),
         tuple(Switching(_shift(s.span_s), s.on) for s in lamp),
     )

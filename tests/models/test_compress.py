@@ -1,5 +1,7 @@
 """Compressors: how many tokens, which ones, in which order."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -13,10 +15,17 @@ from models.compress import (
     pool_grid,
 )
 from models.errors import BudgetTooLarge
-from models.layout import Pooling, RandomTokens, SlowFast, StreamLayout, WeightedSampler
+from models.layout import (
+    Compression,
+    Pooling,
+    RandomTokens,
+    SlowFast,
+    StreamLayout,
+    WeightedSampler,
+)
 
 
-def layout(compression, **marks) -> StreamLayout:
+def layout(compression: Compression, **marks: Any) -> StreamLayout:
     return StreamLayout(image_size_px=384, compression=compression, **marks)
 
 
@@ -32,7 +41,9 @@ def layout(compression, **marks) -> StreamLayout:
         (16, 576, RandomTokens(tokens_per_frame=64), 16 * 64),
     ],
 )
-def test_token_counts_are_those_of_the_papers(frames, patches, compression, expected):
+def test_token_counts_are_those_of_the_papers(
+    frames: int, patches: int, compression: Compression, expected: int
+):
     bare = layout(compression, newline="none", frame_token=False)
 
     assert num_tokens(bare, num_frames=frames, num_patches=patches) == expected
@@ -67,7 +78,9 @@ def test_a_row_ends_with_a_newline_and_a_frame_with_its_token():
     tokens = compress(torch.ones(1, 4, 2), layout(Pooling(pool=1)))
 
     assert tokens.slot_K.tolist() == [
-        SLOT_VISUAL, SLOT_VISUAL, SLOT_NEWLINE, SLOT_VISUAL, SLOT_VISUAL, SLOT_NEWLINE, SLOT_FRAME_END,
+        SLOT_VISUAL, SLOT_VISUAL, SLOT_NEWLINE,
+        SLOT_VISUAL, SLOT_VISUAL, SLOT_NEWLINE,
+        SLOT_FRAME_END,
     ]  # fmt: skip
 
 

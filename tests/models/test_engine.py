@@ -2,19 +2,32 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply, UnusableFrames
+from models.errors import (
+    CheckpointUnreadable,
+    LayoutMismatch,
+    PromptTooLong,
+    UnparsableReply,
+    UnusableFrames,
+)
 from models.generate import greedy, greedy_batch
-from models.layout import Pooling, RandomTokens, SlowFast, WeightedSampler
+from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
 from models.preprocess import to_pixels
 from models.processor import Frames
 from models.schemas import Note
 from models.transformers_engine import TransformersEngine, parse_reply
-from tests.models.builders import IMAGE_SIZE_PX, tiny_engine, tiny_layout, tiny_model, tiny_tokenizer
+from tests.models.builders import (
+    IMAGE_SIZE_PX,
+    tiny_engine,
+    tiny_layout,
+    tiny_model,
+    tiny_tokenizer,
+)
 
 
 def frames(count: int = 4, *, seed: int = 0) -> np.ndarray:
@@ -32,7 +45,7 @@ def frames(count: int = 4, *, seed: int = 0) -> np.ndarray:
     ],
     ids=lambda compression: compression.kind,
 )
-def test_a_clip_encoded_once_can_be_judged_and_answered_from(compression):
+def test_a_clip_encoded_once_can_be_judged_and_answered_from(compression: Compression):
     engine = tiny_engine(compression)
 
     encoded = engine.encode(frames(), [0.0, 1.0, 2.0, 3.0])
@@ -60,7 +73,7 @@ def test_answers_depend_on_the_stored_tokens():
     assert engine.judge(one, "it happens") != engine.judge(other, "it happens")
 
 
-def test_a_saved_model_comes_back_the_same(tmp_path):
+def test_a_saved_model_comes_back_the_same(tmp_path: Path):
     layout = tiny_layout()
     model = tiny_model(layout)
     model.save_pretrained(tmp_path)
@@ -92,13 +105,13 @@ def test_tokens_of_other_weights_are_refused():
 
 
 @pytest.mark.parametrize("shape", [(0, 8, 8, 3), (1, 0, 8, 3), (1, 8, 8, 4), (8, 8, 3)])
-def test_frames_of_no_use_are_refused(shape):
+def test_frames_of_no_use_are_refused(shape: tuple[int, ...]):
     with pytest.raises(UnusableFrames, match="expected"):
         tiny_engine().encode(np.zeros(shape, np.uint8), [0.0])
 
 
 @pytest.mark.parametrize("size", [(1, 1), (31, 33), (400, 720)])
-def test_frames_of_any_size_are_averaged_to_the_towers(size):
+def test_frames_of_any_size_are_averaged_to_the_towers(size: tuple[int, int]):
     pixels = to_pixels(np.full((1, *size, 3), 255, np.uint8), size_px=IMAGE_SIZE_PX)
 
     assert pixels.shape == (1, 3, IMAGE_SIZE_PX, IMAGE_SIZE_PX)
@@ -110,13 +123,13 @@ def test_an_overlong_prompt_is_refused():
         tiny_engine().plan("why " * 2000)
 
 
-def test_a_missing_checkpoint_is_named(tmp_path):
+def test_a_missing_checkpoint_is_named(tmp_path: Path):
     with pytest.raises(CheckpointUnreadable, match=r"config\.json"):
         TransformersEngine.load(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("damage", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_a_damaged_checkpoint_is_refused(tmp_path, damage):
+def test_a_damaged_checkpoint_is_refused(tmp_path: Path, damage: str):
     tiny_model(tiny_layout()).save_pretrained(tmp_path)
     tiny_tokenizer().save_pretrained(tmp_path)
     file = tmp_path / damage
