@@ -7,7 +7,7 @@ import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -58,8 +58,9 @@ class TransformersEngine:
         if not (path / "config.json").is_file():
             raise CheckpointUnreadable(path, "there is no config.json in it")
         try:
-            model, info = LongwatchForConditionalGeneration.from_pretrained(
-                path, output_loading_info=True
+            model, info = cast(
+                tuple[LongwatchForConditionalGeneration, dict[str, Any]],
+                LongwatchForConditionalGeneration.from_pretrained(path, output_loading_info=True),
             )
             processor = Processor.from_pretrained(path, model.layout)
         except CheckpointUnreadable:

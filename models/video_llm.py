@@ -8,7 +8,7 @@ Shape letters:
     B sequences    L positions    V retrieval width
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -44,7 +44,7 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
     config_class = LongwatchConfig
     base_model_prefix = "model"
     _supports_sdpa = True
-    _tied_weights_keys: ClassVar[dict[str, str]] = {
+    _tied_weights_keys = {  # noqa: RUF012  as transformers declares it
         "language_model.lm_head.weight": "language_model.model.embed_tokens.weight"
     }
 

@@ -70,6 +70,7 @@ def class_of(kind: str, colour: str) -> int:
     return 1 + KINDS.index(kind) * len(COLOURS) + COLOURS.index(colour)
 
 
+TAPE_RGB = (120, 66, 20)
 BODY = None
 """Stands for the subject's own colour."""
 

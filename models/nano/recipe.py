@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast, Qwen2Config, SiglipVisionConfig
 
@@ -18,7 +19,7 @@ from models.layout import SlowFast, StreamLayout
 from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
 from models.nano.phrasings import plan_example
-from models.nano.tokenizer import train_tokenizer
+from models.nano.tokenizer import END, PAD, train_tokenizer
 from models.nano.truth import claim_of, note_of
 from models.nano.world import Script
 from models.processor import Frames
@@ -26,11 +27,12 @@ from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_pr
 from models.schemas import Note
 from models.train import ClipFeatures, Sample, Stage
 
+IMAGE_SIZE_PX, PATCH_PX = 96, 8
 LAYOUT = StreamLayout(
     clip_length_s=10,
     fps=1,
     max_frames=10,
-    image_size_px=96,
+    image_size_px=IMAGE_SIZE_PX,
     compression=SlowFast(slow_stride=3, pool=2),
     newline="none",
 )
@@ -39,8 +41,8 @@ VISION = SiglipVisionConfig(
     intermediate_size=512,
     num_hidden_layers=4,
     num_attention_heads=4,
-    image_size=96,
-    patch_size=8,
+    image_size=IMAGE_SIZE_PX,
+    patch_size=PATCH_PX,
     vision_use_head=False,
 )
 VOCAB_SIZE = 1024
@@ -70,8 +72,8 @@ def config_of(tokenizer: PreTrainedTokenizerFast, video_token_id: int) -> Longwa
         num_key_value_heads=2,
         max_position_embeddings=4096,
         tie_word_embeddings=True,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=int(tokenizer.convert_tokens_to_ids(END)),  # type: ignore[arg-type]
+        pad_token_id=int(tokenizer.convert_tokens_to_ids(PAD)),  # type: ignore[arg-type]
     )
     return LongwatchConfig(
         VISION,
@@ -176,9 +178,7 @@ class Marks:
     """Slots and frames of the layout's tokens, which are the same for every clip."""
 
     def __init__(self) -> None:
-        import torch
-
-        num_patches = (VISION.image_size // VISION.patch_size) ** 2
+        num_patches = (IMAGE_SIZE_PX // PATCH_PX) ** 2
         shape = compress(torch.zeros(LAYOUT.max_frames, num_patches, 1), LAYOUT)
         self._slot_K = shape.slot_K.numpy()
         self._frame_K = shape.frame_K.numpy().astype(np.int16)

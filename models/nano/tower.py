@@ -49,7 +49,7 @@ class Shrinker:
         small = self._reformatter.reformat(
             frame, self._size_px, self._size_px, "rgb24", interpolation=Interpolation.AREA
         )
-        return small.to_ndarray()
+        return small.to_ndarray().astype(np.uint8, copy=False)
 
 
 def patch_shares(
@@ -123,6 +123,7 @@ def pretrain(
 ) -> DenseHeads:
     """Train until the time is up; the learning rate follows the clock down to zero."""
     config = tower.config
+    size_px, patch_px = int(config.image_size), int(config.patch_size)  # type: ignore[arg-type]
     heads = DenseHeads(config.hidden_size)
     parameters = [*tower.parameters(), *heads.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=PEAK_LR, weight_decay=0.02, betas=(0.9, 0.98))
@@ -130,7 +131,7 @@ def pretrain(
     averaged = {"loss": 0.0, "right": 0.0}
     ahead = threading.Semaphore(8)  # scripts painted but not yet learnt from
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        work = ((seed, config.image_size, config.patch_size) for seed in _from(first_seed, ahead))
+        work = ((seed, size_px, patch_px) for seed in _from(first_seed, ahead))
         batches = pool.imap(_work, work)
         while (spent := (time.monotonic() - begun) / seconds) < 1:
             parts = [next(batches) for _ in range(BATCH // PICTURES_A_SCRIPT)]
