@@ -21,7 +21,7 @@ NANO = ROOT / "models" / "nano"
 PROMPTS = sorted((ROOT / "models" / "prompt_templates").glob("*.txt"))
 MAX_LINES = 400
 
-THINGS = (*KINDS, *COLOURS, "gate", "lamp", "box", "yard")
+THINGS = (*KINDS, *COLOURS, "gate", "lamp", "yard")
 PEOPLE = ("person",)  # prose may speak of whoever uses Longwatch
 
 
