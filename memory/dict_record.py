@@ -170,9 +170,8 @@ class DictRecord:
                     clip.revision,
                 )
 
-    def clip_ids(self) -> set[str]:
-        with self._lock:
-            return set(self._clips)
+    def clip_ids(self, within: Within = None) -> set[str]:
+        return {note.clip_id for note in self.clips(within)}
 
     def mark(self) -> Mark:
         with self._lock:

@@ -311,23 +311,33 @@ class _Partition:
 
 @dataclass(frozen=True, slots=True)
 class OpenedIndex:
-    """An index that is up to date, and why it had to be rebuilt, if it had to be."""
+    """An index that is up to date, where it is saved, and why it was rebuilt, if it was."""
 
     index: FaissIndex
+    directory: Path
     rebuilt_because: str | None
     caught_up: CaughtUp
+
+    def save(self) -> None:
+        self.index.save(self.directory)
+
+    def delete_clips(self, clip_ids: Iterable[str]) -> int:
+        """Delete clips from the index and from what is saved of it."""
+        removed = self.index.remove(clip_ids)
+        self.save()
+        return removed
 
 
 def open_index(directory: Path, record: Record, *, width: int, embedder_id: str) -> OpenedIndex:
     """The saved index brought up to date; built from the record where that is of no use.
 
-    Nothing is written: call `save` to keep it.
+    Nothing is written until `save`.
     """
     try:
         index, why = FaissIndex.load(directory, width=width, embedder_id=embedder_id), None
     except DamagedIndex as error:
         index, why = FaissIndex(width=width, embedder_id=embedder_id), error.detail
-    return OpenedIndex(index, why, catch_up(index, record))
+    return OpenedIndex(index, directory, why, catch_up(index, record))
 
 
 def _empty(width: int, *, sealed: bool) -> Any:  # noqa: ANN401 - faiss ships no types

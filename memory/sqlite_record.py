@@ -187,8 +187,8 @@ class SqliteRecord:
                 )
             after_revision = rows[-1][-1]
 
-    def clip_ids(self) -> set[str]:
-        return {clip_id for (clip_id,) in self._file.rows("select clip_id from clips")}
+    def clip_ids(self, within: Within = None) -> set[str]:
+        return {clip_id for (clip_id,) in select(self._file, "clip_id", "clips", within)}
 
     def mark(self) -> Mark:
         row = self._file.row("select record_id, revision, last_deletion from meta")

@@ -1,0 +1,90 @@
+"""Deletion that reaches everything: footage, tokens, vectors, notes, words, events, gaps.
+
+A clip that lies partly inside the span is deleted whole, and so is a segment of footage,
+since neither can be cut. Of a gap, the part inside is deleted; what sticks out stays known.
+
+The order makes a crash harmless. First the record notes durably what is to be forgotten, and
+from then on refuses to store it again; then the files go, then the vectors, and last the
+record's own entries, so that until the end it is known that there is work left.
+`finish_forgetting` does that work at the next start, and repeating any step is harmless.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from memory.record import Record
+from memory.spans import whole_stream
+from memory.values import Deleted, Removed
+from streaming.messages import Span
+
+
+class SpanFiles(Protocol):
+    """Files that belong to spans: footage, tokens."""
+
+    def delete_span(self, span: Span) -> Removed:
+        """Delete every file that overlaps. Files already gone are no error."""
+        ...
+
+
+class Vectors(Protocol):
+    """An index, in memory and as it is saved."""
+
+    def delete_clips(self, clip_ids: Iterable[str]) -> int:
+        """Delete clips durably and say how many there were. One not held is no error."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Every place where something of a span may lie. The record must be the last to forget."""
+
+    record: Record
+    footage: SpanFiles
+    tokens: SpanFiles
+    vectors: Vectors
+
+
+class Forgotten(NamedTuple):
+    """What went."""
+
+    span: Span
+    footage: Removed
+    tokens: Removed
+    vectors: int
+    record: Deleted
+
+    @property
+    def size_bytes(self) -> int:
+        return self.footage.size_bytes + self.tokens.size_bytes + self.record.size_bytes
+
+
+def forget(span: Span, stores: Stores) -> Forgotten:
+    """Delete all that is kept of a span. Repeating it finishes what a crash cut short."""
+    return _forget(span, stores, stores.record.delete_span)
+
+
+def forget_stream(stream_id: str, stores: Stores) -> Forgotten:
+    """Delete all that is kept of a stream, and the stream. Repeating it is harmless.
+
+    Capture and analysis of the stream must have stopped.
+    """
+    return _forget(
+        whole_stream(stream_id), stores, lambda span: stores.record.remove_stream(span.stream_id)
+    )
+
+
+def finish_forgetting(stores: Stores) -> list[Forgotten]:
+    """Do what an interrupted `forget` left undone; to be called before anything else starts."""
+    return [forget(span, stores) for span in stores.record.unfinished_forgetting()]
+
+
+def _forget(span: Span, stores: Stores, delete: Callable[[Span], Deleted]) -> Forgotten:
+    stores.record.begin_forgetting(span)
+    return Forgotten(
+        span=span,
+        footage=stores.footage.delete_span(span),
+        tokens=stores.tokens.delete_span(span),
+        vectors=stores.vectors.delete_clips(stores.record.clip_ids([span])),
+        record=delete(span),
+    )

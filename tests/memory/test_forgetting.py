@@ -1,0 +1,221 @@
+"""Forgetting reaches every store, and a crash at any step is made good by repeating it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from memory.errors import SpanForgotten, UnknownStream
+from memory.faiss_index import FaissIndex, open_index
+from memory.forgetting import Stores, finish_forgetting, forget, forget_stream
+from memory.index import VectorKind
+from memory.sqlite_record import SqliteRecord
+from memory.tokens import StoredTokens, TokenStore
+from memory.values import Removed
+from streaming.messages import Span
+from tests.memory.notes import (
+    LAYOUT,
+    MODEL,
+    WIDTH,
+    gap,
+    note,
+    put,
+    segment,
+    span,
+    spec,
+    unit_vectors,
+)
+
+
+class Crash(Exception):
+    """Stands for a kill: nothing after it runs."""
+
+
+@dataclass
+class Footage:
+    """Footage as a set of files, by the span of each."""
+
+    files: dict[str, Span] = field(default_factory=dict[str, Span])
+
+    def delete_span(self, span: Span) -> Removed:
+        gone = [
+            uri
+            for uri, held in self.files.items()
+            if held.stream_id == span.stream_id and held.overlaps(span.start_ns, span.end_ns)
+        ]
+        for uri in gone:
+            del self.files[uri]
+        return Removed(len(gone), 1000 * len(gone))
+
+
+@dataclass
+class Crashing:
+    """A store that does its part, or half of it, and then the process dies."""
+
+    store: object
+    before: bool
+
+    def __getattr__(self, name: str) -> object:
+        def act(*arguments: object) -> object:
+            if not self.before:
+                getattr(self.store, name)(*arguments)
+            raise Crash
+
+        return act if name.startswith(("delete_", "remove_")) else getattr(self.store, name)
+
+
+def fill(directory: Path) -> Stores:
+    """Twelve clips of two streams, with everything that belongs to them."""
+    record = SqliteRecord(directory / "record.sqlite")
+    tokens = TokenStore(str(directory / "tokens"))
+    footage = Footage()
+    for stream in ("pond", "hill"):
+        record.add_stream(spec(stream))
+        for number in range(6):
+            clip = note(number, "a heron lands", ((1, 2, "a heron lands"),), stream=stream)
+            tokens.put(StoredTokens(clip.clip_id, LAYOUT, "encoder-1", {"t": np.ones(9)}))
+            put(record, clip)
+        for start_s in range(0, 60, 4):
+            one = segment(start_s, start_s + 4, stream=stream)
+            footage.files[one.uri] = one.span
+            record.put_segment(one)
+        record.put_gap(gap(60, 90, stream=stream))
+    return open_stores(directory, record, footage)
+
+
+def open_stores(directory: Path, record: SqliteRecord, footage: Footage) -> Stores:
+    vectors = open_index(directory / "index", record, width=WIDTH, embedder_id=MODEL)
+    vectors.save()
+    return Stores(record, footage, TokenStore(str(directory / "tokens")), vectors)
+
+
+def what_is_left(directory: Path, stores: Stores, footage: Footage) -> dict[str, object]:
+    """Everything that the stores hold, read from the files where there are files."""
+    index = FaissIndex.load(directory / "index", width=WIDTH, embedder_id=MODEL)
+    (query,) = unit_vectors(1, seed=77)
+    return {
+        "clips": stores.record.clips(),
+        "events": stores.record.events(),
+        "words": {hit.clip_id for hit in stores.record.search_words("heron", limit=99)},
+        "gaps": stores.record.gaps(),
+        "segments": stores.record.segments(),
+        "footage": set(footage.files),
+        "tokens": {path.name for path in (directory / "tokens").rglob("*") if path.is_file()},
+        "vectors": {h.clip_id for h in index.search(query, kind=VectorKind.TEXT, limit=99)},
+        "unfinished": stores.record.unfinished_forgetting(),
+    }
+
+
+def test_forgetting_a_span_reaches_every_store(tmp_path: Path) -> None:
+    stores = fill(tmp_path)
+    footage = stores.footage
+    assert isinstance(footage, Footage)
+
+    went = forget(span(15, 31), stores)
+
+    assert went.footage == Removed(5, 5000)
+    assert went.tokens.files == went.vectors == len(went.record.clip_ids) == went.record.events == 3
+    assert went.record.segments == 5
+    assert went.size_bytes > 5000 + 3 * 9 * 8 + 3 * 2 * WIDTH * 4
+    left = what_is_left(tmp_path, stores, footage)
+    kept = {note(n).clip_id for n in (0, 4, 5)}
+    kept |= {note(n, stream="hill").clip_id for n in range(6)}
+    assert left["words"] == left["vectors"] == kept
+    assert len(left["tokens"]) == len(left["clips"]) == len(left["events"]) == 9  # pyright: ignore
+    assert len(left["footage"]) == len(left["segments"]) == 25  # pyright: ignore
+    assert left["unfinished"] == []
+
+
+def test_forgetting_a_stream_leaves_the_others_alone(tmp_path: Path) -> None:
+    stores = fill(tmp_path)
+    footage = stores.footage
+    assert isinstance(footage, Footage)
+
+    went = forget_stream("pond", stores)
+
+    assert went.footage.files == 15
+    assert went.record.gaps == 1
+    left = what_is_left(tmp_path, stores, footage)
+    assert left["words"] == {note(n, stream="hill").clip_id for n in range(6)}
+    assert left["gaps"] == [gap(60, 90, stream="hill")]
+    assert len(left["footage"]) == 15  # pyright: ignore
+    with pytest.raises(UnknownStream):
+        put(stores.record, note(0))
+
+
+def test_forgetting_twice_is_harmless(tmp_path: Path) -> None:
+    stores = fill(tmp_path)
+    for act in (lambda: forget(span(0, 20), stores), lambda: forget_stream("hill", stores)):
+        act()
+        again = act()
+        assert (again.footage, again.tokens, again.vectors) == (Removed(), Removed(), 0)
+        assert again.size_bytes == 0
+
+
+def test_forgetting_what_was_never_seen_is_harmless(tmp_path: Path) -> None:
+    stores = fill(tmp_path)
+
+    assert forget(span(1000, 2000), stores).size_bytes == 0
+    assert forget(span(0, 5, stream="sea"), stores).size_bytes == 0
+    put(stores.record, note(100))
+
+
+def test_work_under_way_cannot_bring_it_back(tmp_path: Path) -> None:
+    stores = fill(tmp_path)
+    forget(span(15, 31), stores)
+
+    with pytest.raises(SpanForgotten):
+        put(stores.record, note(2))
+    with pytest.raises(SpanForgotten):
+        stores.record.put_segment(segment(16, 20))
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize("place", ["footage", "tokens", "vectors", "record"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_crash_anywhere_is_made_good_by_repeating(
+    tmp_path: Path, place: str, before: bool, whole: bool
+) -> None:
+    def act(stores: Stores) -> None:
+        if whole:
+            forget_stream("pond", stores)
+        else:
+            forget(span(15, 31), stores)
+
+    undisturbed = fill(tmp_path / "undisturbed")
+    act(undisturbed)
+    stores = fill(tmp_path / "crashed")
+    footage = stores.footage
+    assert isinstance(footage, Footage)
+    parts = {name: getattr(stores, name) for name in ("record", "footage", "tokens", "vectors")}
+    parts[place] = Crashing(parts[place], before=before)
+    with pytest.raises(Crash):
+        act(Stores(**parts))
+    assert isinstance(stores.record, SqliteRecord)
+    stores.record.close()
+
+    record = SqliteRecord(tmp_path / "crashed" / "record.sqlite")
+    stores = open_stores(tmp_path / "crashed", record, footage)
+    act(stores)
+
+    assert isinstance(undisturbed.footage, Footage)
+    assert what_is_left(tmp_path / "crashed", stores, footage) == what_is_left(
+        tmp_path / "undisturbed", undisturbed, undisturbed.footage
+    )
+
+
+def test_the_next_start_finishes_what_a_crash_cut_short(tmp_path: Path) -> None:
+    stores = fill(tmp_path)
+    parts = Stores(
+        stores.record, stores.footage, Crashing(stores.tokens, before=True), stores.vectors
+    )
+    with pytest.raises(Crash):
+        forget(span(15, 31), parts)
+
+    (went,) = finish_forgetting(stores)
+
+    assert went.span == span(15, 31)
+    assert (went.footage.files, went.tokens.files) == (0, 3)
+    assert finish_forgetting(stores) == []
+    assert len(stores.record.clips()) == 9
