@@ -21,7 +21,7 @@ class LongwatchConfig(PreTrainedConfig):
     """
 
     model_type = "longwatch"
-    sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # noqa: RUF012
+    sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # type: ignore[assignment]  # noqa: RUF012
 
     def __init__(
         self,

@@ -41,7 +41,7 @@ class TransformersEngine:
     def __init__(
         self, model: LongwatchForConditionalGeneration, processor: Processor, *, name: str
     ) -> None:
-        self._model, self._processor, self._name = model.eval(), processor, name
+        self.model, self.processor, self._name = model.eval(), processor, name
         self._lock = threading.RLock()
         self._weights_hash = weights_hash(model, ("",))
         self._encoder_hash = weights_hash(model, ENCODER_PARTS)
@@ -76,11 +76,11 @@ class TransformersEngine:
 
     @property
     def layout(self) -> StreamLayout:
-        return self._model.layout
+        return self.model.layout
 
     @property
     def layout_id(self) -> str:
-        return self._model.layout.layout_id
+        return self.model.layout.layout_id
 
     @property
     def model_id(self) -> str:
@@ -92,16 +92,16 @@ class TransformersEngine:
 
     @property
     def vector_width(self) -> int:
-        return int(self._model.config.retrieval_width)
+        return int(self.model.config.retrieval_width)
 
     @torch.inference_mode()
     def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
         pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px)
         with self._lock, self._autocast():
-            compressed = self._model.compress(pixels)
-            tokens_KD = self._model.project(compressed.features_KC.float(), compressed.slot_K)
+            compressed = self.model.compress(pixels)
+            tokens_KD = self.model.project(compressed.features_KC.float(), compressed.slot_K)
             tokens_KD = tokens_KD.to(torch.float16)
-            vector_V = self._model.clip_vector(tokens_KD[None].float())[0]
+            vector_V = self.model.clip_vector(tokens_KD[None].float())[0]
         tokens = ClipTokens(
             tokens_KD=tokens_KD.numpy(),
             frame_K=compressed.frame_K.numpy().astype(np.int16),
@@ -123,8 +123,8 @@ class TransformersEngine:
         with self._lock:
             ids, visual = self._read(judge_prompt(claim), [clip])
             with self._autocast():
-                logits = next_logits(self._model, ids, visual)
-        yes, no = (self._processor.text_ids(word)[0] for word in ("yes", "no"))
+                logits = next_logits(self.model, ids, visual)
+        yes, no = (self.processor.text_ids(word)[0] for word in ("yes", "no"))
         return float(logits[[yes, no]].float().softmax(0)[0])
 
     def answer(
@@ -138,9 +138,9 @@ class TransformersEngine:
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         if not texts:
             return np.zeros((0, self.vector_width), np.float32)
-        ids, mask = pad_texts(self._processor, texts)
+        ids, mask = pad_texts(self.processor, texts)
         with self._lock, self._autocast():
-            return self._model.text_vector(ids, mask).float().numpy()
+            return self.model.text_vector(ids, mask).float().numpy()
 
     def _write(self, prompt: str, clips: Sequence[ClipTokens], max_tokens: int) -> Iterator[str]:
         """Yield the reply in pieces of whole characters."""
@@ -150,14 +150,14 @@ class TransformersEngine:
             sent = ""
             with self._autocast():
                 for token in greedy(
-                    self._model,
+                    self.model,
                     ids,
                     visual,
-                    end_id=self._processor.end_token_id,
+                    end_id=self.processor.end_token_id,
                     max_new_tokens=max_tokens,
                 ):
                     written.append(token)
-                    text = self._processor.text(written)
+                    text = self.processor.text(written)
                     if not text.endswith("\ufffd") and text != sent:
                         yield text[len(sent) :]
                         sent = text
@@ -166,8 +166,8 @@ class TransformersEngine:
         for clip in clips:
             self._check(clip)
         frames = [Frames(clip.frame_K, clip.times_s_T) for clip in clips]
-        ids = self._processor.prompt_ids(prompt, frames)
-        limit = int(self._model.config.text_config.max_position_embeddings) - MAX_NOTE_TOKENS
+        ids = self.processor.prompt_ids(prompt, frames)
+        limit = int(self.model.config.text_config.max_position_embeddings) - MAX_NOTE_TOKENS
         if len(ids) > limit:
             raise PromptTooLong(len(ids), limit)
         if not clips:

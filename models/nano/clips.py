@@ -68,8 +68,11 @@ def through_x264(pictures: list[NDArray[np.uint8]], *, crf: int) -> list[NDArray
             out.mux(stream.encode(big))
         out.mux(stream.encode(None))
     file.seek(0)
-    with av.open(file) as back:
-        return [frame.to_ndarray(format="rgb24") for frame in back.decode(video=0)]
+    with av.open(file, "r") as back:
+        return [
+            frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False)
+            for frame in back.decode(video=0)
+        ]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
