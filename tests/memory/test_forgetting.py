@@ -1,7 +1,10 @@
 """Forgetting reaches every store, and a crash at any step is made good by repeating it."""
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sized
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +30,8 @@ from tests.memory.notes import (
     unit_vectors,
 )
 
+Opener = Callable[[Path], SqliteRecord]
+
 
 class Crash(Exception):
     """Stands for a kill: nothing after it runs."""
@@ -51,12 +56,12 @@ class Footage:
 
 @dataclass
 class Crashing:
-    """A store that does its part, or half of it, and then the process dies."""
+    """A store with which the process dies: before it deletes, or after."""
 
-    store: object
+    store: Any
     before: bool
 
-    def __getattr__(self, name: str) -> object:
+    def __getattr__(self, name: str) -> Any:
         def act(*arguments: object) -> object:
             if not self.before:
                 getattr(self.store, name)(*arguments)
@@ -65,9 +70,19 @@ class Crashing:
         return act if name.startswith(("delete_", "remove_")) else getattr(self.store, name)
 
 
-def fill(directory: Path) -> Stores:
+@pytest.fixture
+def open_record() -> Iterator[Opener]:
+    with ExitStack() as stack:
+
+        def opener(directory: Path) -> SqliteRecord:
+            return stack.enter_context(closing(SqliteRecord(directory / "record.sqlite")))
+
+        yield opener
+
+
+def fill(directory: Path, open_record: Opener) -> Stores:
     """Twelve clips of two streams, with everything that belongs to them."""
-    record = SqliteRecord(directory / "record.sqlite")
+    record = open_record(directory)
     tokens = TokenStore(str(directory / "tokens"))
     footage = Footage()
     for stream in ("pond", "hill"):
@@ -90,7 +105,7 @@ def open_stores(directory: Path, record: SqliteRecord, footage: Footage) -> Stor
     return Stores(record, footage, TokenStore(str(directory / "tokens")), vectors)
 
 
-def what_is_left(directory: Path, stores: Stores, footage: Footage) -> dict[str, object]:
+def what_is_left(directory: Path, stores: Stores, footage: Footage) -> dict[str, Sized]:
     """Everything that the stores hold, read from the files where there are files."""
     index = FaissIndex.load(directory / "index", width=WIDTH, embedder_id=MODEL)
     (query,) = unit_vectors(1, seed=77)
@@ -101,14 +116,18 @@ def what_is_left(directory: Path, stores: Stores, footage: Footage) -> dict[str,
         "gaps": stores.record.gaps(),
         "segments": stores.record.segments(),
         "footage": set(footage.files),
-        "tokens": {path.name for path in (directory / "tokens").rglob("*") if path.is_file()},
+        "tokens": {
+            str(path.relative_to(directory))
+            for path in (directory / "tokens").rglob("*")
+            if path.is_file()
+        },
         "vectors": {h.clip_id for h in index.search(query, kind=VectorKind.TEXT, limit=99)},
         "unfinished": stores.record.unfinished_forgetting(),
     }
 
 
-def test_forgetting_a_span_reaches_every_store(tmp_path: Path) -> None:
-    stores = fill(tmp_path)
+def test_forgetting_a_span_reaches_every_store(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
     footage = stores.footage
     assert isinstance(footage, Footage)
 
@@ -122,13 +141,13 @@ def test_forgetting_a_span_reaches_every_store(tmp_path: Path) -> None:
     kept = {note(n).clip_id for n in (0, 4, 5)}
     kept |= {note(n, stream="hill").clip_id for n in range(6)}
     assert left["words"] == left["vectors"] == kept
-    assert len(left["tokens"]) == len(left["clips"]) == len(left["events"]) == 9  # pyright: ignore
-    assert len(left["footage"]) == len(left["segments"]) == 25  # pyright: ignore
+    assert len(left["tokens"]) == len(left["clips"]) == len(left["events"]) == 9
+    assert len(left["footage"]) == len(left["segments"]) == 25
     assert left["unfinished"] == []
 
 
-def test_forgetting_a_stream_leaves_the_others_alone(tmp_path: Path) -> None:
-    stores = fill(tmp_path)
+def test_forgetting_a_stream_leaves_the_others_alone(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
     footage = stores.footage
     assert isinstance(footage, Footage)
 
@@ -139,13 +158,13 @@ def test_forgetting_a_stream_leaves_the_others_alone(tmp_path: Path) -> None:
     left = what_is_left(tmp_path, stores, footage)
     assert left["words"] == {note(n, stream="hill").clip_id for n in range(6)}
     assert left["gaps"] == [gap(60, 90, stream="hill")]
-    assert len(left["footage"]) == 15  # pyright: ignore
+    assert len(left["footage"]) == 15
     with pytest.raises(UnknownStream):
         put(stores.record, note(0))
 
 
-def test_forgetting_twice_is_harmless(tmp_path: Path) -> None:
-    stores = fill(tmp_path)
+def test_forgetting_twice_is_harmless(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
     for act in (lambda: forget(span(0, 20), stores), lambda: forget_stream("hill", stores)):
         act()
         again = act()
@@ -153,16 +172,16 @@ def test_forgetting_twice_is_harmless(tmp_path: Path) -> None:
         assert again.size_bytes == 0
 
 
-def test_forgetting_what_was_never_seen_is_harmless(tmp_path: Path) -> None:
-    stores = fill(tmp_path)
+def test_forgetting_what_was_never_seen_is_harmless(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
 
     assert forget(span(1000, 2000), stores).size_bytes == 0
     assert forget(span(0, 5, stream="sea"), stores).size_bytes == 0
     put(stores.record, note(100))
 
 
-def test_work_under_way_cannot_bring_it_back(tmp_path: Path) -> None:
-    stores = fill(tmp_path)
+def test_work_under_way_cannot_bring_it_back(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
     forget(span(15, 31), stores)
 
     with pytest.raises(SpanForgotten):
@@ -175,7 +194,7 @@ def test_work_under_way_cannot_bring_it_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["footage", "tokens", "vectors", "record"])
 @pytest.mark.parametrize("whole", [True, False])
 def test_a_crash_anywhere_is_made_good_by_repeating(
-    tmp_path: Path, place: str, before: bool, whole: bool
+    tmp_path: Path, open_record: Opener, place: str, before: bool, whole: bool
 ) -> None:
     def act(stores: Stores) -> None:
         if whole:
@@ -183,19 +202,18 @@ def test_a_crash_anywhere_is_made_good_by_repeating(
         else:
             forget(span(15, 31), stores)
 
-    undisturbed = fill(tmp_path / "undisturbed")
+    undisturbed = fill(tmp_path / "undisturbed", open_record)
     act(undisturbed)
-    stores = fill(tmp_path / "crashed")
+    stores = fill(tmp_path / "crashed", open_record)
     footage = stores.footage
     assert isinstance(footage, Footage)
-    parts = {name: getattr(stores, name) for name in ("record", "footage", "tokens", "vectors")}
-    parts[place] = Crashing(parts[place], before=before)
+    crashing: Any = Crashing(getattr(stores, place), before=before)
     with pytest.raises(Crash):
-        act(Stores(**parts))
+        act(replace(stores, **{place: crashing}))
     assert isinstance(stores.record, SqliteRecord)
     stores.record.close()
 
-    record = SqliteRecord(tmp_path / "crashed" / "record.sqlite")
+    record = open_record(tmp_path / "crashed")
     stores = open_stores(tmp_path / "crashed", record, footage)
     act(stores)
 
@@ -205,13 +223,13 @@ def test_a_crash_anywhere_is_made_good_by_repeating(
     )
 
 
-def test_the_next_start_finishes_what_a_crash_cut_short(tmp_path: Path) -> None:
-    stores = fill(tmp_path)
-    parts = Stores(
-        stores.record, stores.footage, Crashing(stores.tokens, before=True), stores.vectors
-    )
+def test_the_next_start_finishes_what_a_crash_cut_short(
+    tmp_path: Path, open_record: Opener
+) -> None:
+    stores = fill(tmp_path, open_record)
+    crashing: Any = Crashing(stores.tokens, before=True)
     with pytest.raises(Crash):
-        forget(span(15, 31), parts)
+        forget(span(15, 31), replace(stores, tokens=crashing))
 
     (went,) = finish_forgetting(stores)
 

@@ -61,6 +61,11 @@ def writer(path: Path, first: int, last: int, stream: str = "pond") -> subproces
     )
 
 
+def stop(process: subprocess.Popen[str]) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 def told(process: subprocess.Popen[str], lines: int) -> int:
     """Wait for so many lines of a writer and return the last number that it stored."""
     assert process.stdout is not None
@@ -99,8 +104,8 @@ def test_a_reader_sees_whole_clips_while_another_process_writes(
         assert clips >= seen
         seen = clips
         assert len(record.search_words("heron", limit=500)) >= seen
-    assert process.wait() == 0
-    told(process, 400)
+    process.communicate()
+    assert process.returncode == 0
     assert record.counts("pond").clips == 400
 
 
@@ -145,8 +150,7 @@ def test_a_killed_writer_loses_nothing_that_it_had_stored(
     record.close()
     process = writer(path, 0, 100_000)
     stored = told(process, lines)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    stop(process)
 
     again = SqliteRecord(path)
     again.check()
@@ -164,10 +168,8 @@ def test_work_done_again_after_a_kill_gives_the_same_memory(path: Path) -> None:
     for _ in range(3):
         process = writer(path, 0, 40)
         told(process, 12)
-        process.kill()
-        process.wait()
-    process = writer(path, 0, 40)
-    assert process.communicate() is not None
+        stop(process)
+    writer(path, 0, 40).communicate()
     undisturbed = SqliteRecord(path.with_name("undisturbed"))
     undisturbed.add_stream(spec())
     writer(path.with_name("undisturbed"), 0, 40).communicate()
