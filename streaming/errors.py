@@ -26,6 +26,7 @@ StreamingError
     ├── BusClosed               used after `close`
     ├── BusUnavailable          locked, unreachable or full for now
     ├── BusDamaged              its file cannot be read
+    ├── RecordTooLarge          larger than what a bus carries; pixels do not belong there
     ├── OffsetOutOfRange        the offset was trimmed away, or does not exist yet
     └── BadMessage              a record that does not parse as the topic's message
 
@@ -191,6 +192,17 @@ class BusDamaged(BusError):
         super().__init__(f"bus {where} is damaged ({reason}); restore it or start a new one")
         self.where = where
         self.reason = reason
+
+
+class RecordTooLarge(BusError):
+    def __init__(self, topic: str, *, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"a record of {size_bytes} bytes for topic {topic!r} is larger than {limit_bytes}; "
+            "store it elsewhere and publish its address"
+        )
+        self.topic = topic
+        self.size_bytes = size_bytes
+        self.limit_bytes = limit_bytes
 
 
 class OffsetOutOfRange(BusError):

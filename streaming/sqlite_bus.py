@@ -1,0 +1,277 @@
+"""The durable `Bus` of one machine: a SQLite file that several threads and processes share.
+
+Write-ahead log, synchronous=NORMAL: what `publish` returned survives any death of the process;
+a loss of power may take the last moments, never the file. One writer at a time; others wait for
+it, at most `BUSY_TIMEOUT_S`.
+
+`poll` sleeps. A record published by this process wakes it at once; for those of other processes
+it looks again every few milliseconds at first, then 20 times a second, which costs next to no
+time of the processor.
+"""
+
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Condition
+
+from streaming.bus import (
+    NO_HEADERS,
+    LogConsumer,
+    Outgoing,
+    Record,
+    check_name,
+    check_record,
+    count_trimmable,
+    oldest_kept_ms,
+)
+from streaming.errors import BusClosed, BusDamaged, BusError, BusUnavailable
+
+BUSY_TIMEOUT_S = 5.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.05
+
+APPLICATION_ID = 0x4C574255  # LWBU: tells our file from anyone's
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE records (
+    topic TEXT NOT NULL,
+    "offset" INTEGER NOT NULL,
+    key TEXT NOT NULL,
+    value BLOB NOT NULL,
+    headers TEXT NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (topic, "offset")
+);
+CREATE TABLE topics (
+    topic TEXT PRIMARY KEY,
+    end_offset INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE committed (
+    topic TEXT NOT NULL,
+    group_name TEXT NOT NULL,
+    "offset" INTEGER NOT NULL,
+    PRIMARY KEY (topic, group_name)
+) WITHOUT ROWID;
+"""
+DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class SqliteBus:
+    """A bus in one file. May be used from any thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        now_ms: Callable[[], int],
+        monotonic_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path = path
+        self._now_ms = now_ms
+        self._monotonic_s = monotonic_s
+        self._changed = Condition()  # also guards the connection
+        self._connection: sqlite3.Connection | None = None
+        with _translated(path):
+            self._connection = _connect(path)
+
+    def publish(
+        self, topic: str, *, key: str, value: bytes, headers: Mapping[str, str] = NO_HEADERS
+    ) -> int:
+        return self.publish_many(topic, [Outgoing(key, value, headers)])[0]
+
+    def publish_many(self, topic: str, records: Iterable[Outgoing]) -> list[int]:
+        checked = [check_record(topic, record) for record in records]
+        with self._writing(topic) as connection:
+            first, now_ms = _bounds(connection, topic)[1], self._now_ms()
+            end = first + len(checked)
+            rows = (
+                (topic, offset, new.key, new.value, json.dumps(dict(new.headers)), now_ms)
+                for offset, new in enumerate(checked, first)
+            )
+            connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?)", rows)
+            connection.execute("INSERT OR REPLACE INTO topics VALUES (?, ?)", (topic, end))
+            self._changed.notify_all()
+        return list(range(first, end))
+
+    def consumer(self, topic: str, *, group: str) -> LogConsumer:
+        return LogConsumer(self, topic, group=group)
+
+    def begin_offset(self, topic: str) -> int:
+        return self.bounds(topic)[0]
+
+    def end_offset(self, topic: str) -> int:
+        return self.bounds(topic)[1]
+
+    def bounds(self, topic: str) -> tuple[int, int]:
+        with self._reading(topic) as connection:
+            return _bounds(connection, topic)
+
+    def read(self, topic: str, *, first: int, limit: int, timeout_s: float) -> list[Record]:
+        deadline_s = self._monotonic_s() + timeout_s
+        pause_s = FIRST_PAUSE_S
+        with self._reading(topic) as connection:
+            while True:
+                rows = connection.execute(
+                    'SELECT "offset", key, value, headers, timestamp_ms FROM records'
+                    ' WHERE topic = ? AND "offset" >= ? ORDER BY "offset" LIMIT ?',
+                    (topic, first, limit),
+                ).fetchall()
+                remaining_s = deadline_s - self._monotonic_s()
+                if rows or remaining_s <= 0:
+                    return [
+                        Record(topic, 0, offset, key, value, json.loads(headers), timestamp_ms)
+                        for offset, key, value, headers, timestamp_ms in rows
+                    ]
+                self._changed.wait(min(pause_s, remaining_s))
+                self._open_connection()  # raises if the bus was closed meanwhile
+                pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
+
+    def committed(self, topic: str) -> dict[str, int]:
+        with self._reading(topic) as connection:
+            return dict(
+                connection.execute(
+                    'SELECT group_name, "offset" FROM committed WHERE topic = ?', (topic,)
+                ).fetchall()
+            )
+
+    def commit(self, topic: str, *, group: str, offset: int) -> None:
+        with self._writing(topic) as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO committed VALUES (?, ?, ?)", (topic, group, offset)
+            )
+
+    def trim(
+        self,
+        topic: str,
+        *,
+        max_age_s: float | None = None,
+        max_bytes: int | None = None,
+        below_offset: int | None = None,
+    ) -> int:
+        with self._writing(topic) as connection:
+            begin, end = _bounds(connection, topic)
+            excess_bytes = 0
+            if max_bytes is not None:
+                excess_bytes = _size_bytes(connection, topic) - max_bytes
+            count = count_trimmable(
+                connection.execute(
+                    "SELECT timestamp_ms, length(value) FROM records"
+                    ' WHERE topic = ? ORDER BY "offset"',
+                    (topic,),
+                ),
+                oldest_ms=oldest_kept_ms(self._now_ms(), max_age_s),
+                excess_bytes=excess_bytes,
+            )
+            begin_after = begin + count
+            if below_offset is not None:
+                begin_after = max(begin, min(begin_after, below_offset))
+            # Where nothing is left, `topics` alone knows the end offset: it must know the topic.
+            connection.execute("INSERT OR IGNORE INTO topics VALUES (?, ?)", (topic, end))
+            connection.execute(
+                'DELETE FROM records WHERE topic = ? AND "offset" < ?', (topic, begin_after)
+            )
+        with self._reading(topic) as connection:
+            connection.execute("PRAGMA incremental_vacuum").fetchall()
+        return begin_after - begin
+
+    def close(self) -> None:
+        with self._changed, _translated(self._path):
+            if self._connection is not None:
+                self._connection.close()
+            self._connection = None
+            self._changed.notify_all()
+
+    def _open_connection(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise BusClosed
+        return self._connection
+
+    @contextmanager
+    def _reading(self, topic: str) -> Generator[sqlite3.Connection]:
+        """The connection, for this thread alone; its errors as ours."""
+        check_name(topic)
+        with self._changed, _translated(self._path):
+            yield self._open_connection()
+
+    @contextmanager
+    def _writing(self, topic: str) -> Generator[sqlite3.Connection]:
+        """The connection in a transaction, which is taken back if anything fails."""
+        with self._reading(topic) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+    )
+    try:
+        _prepare(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the tables in a new file; refuse a file that is not ours."""
+    if not _number(connection, "PRAGMA application_id"):
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        if not _number(connection, "SELECT count(*) FROM sqlite_schema"):
+            for statement in SCHEMA.split(";"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        if _number(connection, "PRAGMA application_id") != APPLICATION_ID:
+            raise BusDamaged(str(path), reason="it is another program's database")
+        if (version := _number(connection, "PRAGMA user_version")) != SCHEMA_VERSION:
+            raise BusDamaged(str(path), reason=f"its format is {version}, not {SCHEMA_VERSION}")
+    finally:
+        connection.execute("COMMIT")
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    return connection.execute(query).fetchone()[0]
+
+
+def _bounds(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
+    row = connection.execute("SELECT end_offset FROM topics WHERE topic = ?", (topic,)).fetchone()
+    end = row[0] if row else 0
+    begin = connection.execute(
+        'SELECT min("offset") FROM records WHERE topic = ?', (topic,)
+    ).fetchone()[0]
+    return (end if begin is None else begin), end
+
+
+def _size_bytes(connection: sqlite3.Connection, topic: str) -> int:
+    return connection.execute(
+        "SELECT total(length(value)) FROM records WHERE topic = ?", (topic,)
+    ).fetchone()[0]
+
+
+@contextmanager
+def _translated(path: Path) -> Generator[None]:
+    """SQLite's errors as the bus's own."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _bus_error(path, error) from error
+
+
+def _bus_error(path: Path, error: sqlite3.Error) -> BusError:
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in DAMAGE:
+        return BusDamaged(str(path), reason=str(error))
+    return BusUnavailable(str(path), reason=str(error))
