@@ -38,7 +38,7 @@ class Outgoing:
 
     key: str
     value: bytes
-    headers: Mapping[str, str] = NO_HEADERS
+    headers: Mapping[str, str] = field(default_factory=lambda: NO_HEADERS)
 
 
 @dataclass(frozen=True, slots=True)
