@@ -19,12 +19,33 @@ from memory.values import Deleted, Removed
 from streaming.messages import Span
 
 
-class SpanFiles(Protocol):
-    """Files that belong to spans: footage, tokens."""
+class FootageFile(Protocol):
+    """A segment of footage, as the footage store lists it."""
 
-    def delete_span(self, span: Span) -> Removed:
-        """Delete every file that overlaps. Files already gone are no error."""
+    @property
+    def uri(self) -> str: ...
+
+    @property
+    def span(self) -> Span: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+class Footage(Protocol):
+    """The part of a footage store that forgetting needs."""
+
+    def segments(self, stream_id: str) -> Iterable[FootageFile]: ...
+
+    def delete(self, uri: str) -> None:
+        """Delete a file. One already gone is no error."""
         ...
+
+
+class Tokens(Protocol):
+    """The part of a token store that forgetting needs."""
+
+    def delete_span(self, span: Span) -> Removed: ...
 
 
 class Vectors(Protocol):
@@ -40,8 +61,8 @@ class Stores:
     """Every place where something of a span may lie. The record must be the last to forget."""
 
     record: Record
-    footage: SpanFiles
-    tokens: SpanFiles
+    footage: Footage
+    tokens: Tokens
     vectors: Vectors
 
 
@@ -83,8 +104,19 @@ def _forget(span: Span, stores: Stores, delete: Callable[[Span], Deleted]) -> Fo
     stores.record.begin_forgetting(span)
     return Forgotten(
         span=span,
-        footage=stores.footage.delete_span(span),
+        footage=_delete_footage(span, stores.footage),
         tokens=stores.tokens.delete_span(span),
         vectors=stores.vectors.delete_clips(stores.record.clip_ids([span])),
         record=delete(span),
     )
+
+
+def _delete_footage(span: Span, footage: Footage) -> Removed:
+    files = [
+        file
+        for file in footage.segments(span.stream_id)
+        if span.overlaps(file.span.start_ns, file.span.end_ns)
+    ]
+    for file in files:
+        footage.delete(file.uri)
+    return Removed(len(files), sum(file.size_bytes for file in files))

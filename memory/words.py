@@ -11,6 +11,7 @@ Pure.
 import re
 import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 _FUNCTION = """
 a an the this that these those some any every each another
@@ -48,6 +49,7 @@ def is_negated(text: str) -> bool:
     return not _NEGATIONS.isdisjoint(_plain_words(text))
 
 
+@lru_cache(maxsize=8192)
 def stem(word: str) -> str:
     """Cut light inflections off a lower-case English word, the same for all its forms."""
     if len(word) <= 3 or not (word.isascii() and word.isalpha()):

@@ -1,5 +1,11 @@
 """Every `ClipIndex` keeps the same promises; the fast one agrees with the exact one."""
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import faiss
 import numpy as np
 import pytest
 
@@ -221,3 +227,45 @@ def test_an_index_ahead_of_its_record_is_emptied_first(index: ClipIndex) -> None
     catch_up(index, restored)
 
     assert index.clip_ids() == {note(5).clip_id}
+
+
+def test_several_threads_may_put_search_and_remove(index: ClipIndex) -> None:
+    vectors = unit_vectors(400, seed=8)
+
+    def work(thread: int) -> None:
+        for number in range(thread * 100, thread * 100 + 100):
+            where = span(number * 10, number * 10 + 10)
+            index.put(f"clip-{number}", where, vectors[number], vectors[number])
+            assert ids(index, vectors[number], limit=1) == [f"clip-{number}"]
+            if number % 2:
+                index.remove([f"clip-{number}"])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert len(index) == 200
+
+
+def test_faiss_keeps_to_one_thread_whoever_calls() -> None:
+    index = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    (same,) = unit_vectors(1, seed=9)
+    index.put("clip", span(0, 10), same, same)
+
+    def threads() -> int:
+        ids(index, same)
+        return faiss.omp_get_max_threads()
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(threads).result() == 1
+
+
+def test_without_faiss_one_is_told_what_to_install() -> None:
+    command = "import sys; sys.modules['faiss'] = None; import memory.faiss_index"
+    told = subprocess.run(
+        [sys.executable, "-c", command],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert "IndexEngineMissing: faiss is not installed; install longwatch[cpu]" in told.stderr

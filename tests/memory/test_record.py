@@ -1,6 +1,7 @@
 """Every `Record` keeps the same promises, whatever engine holds it."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -405,3 +406,14 @@ def test_epochs_may_differ_between_clips(record: Record) -> None:
 def test_a_record_in_order_passes_its_check(record: Record) -> None:
     put(record, note(0))
     record.check()
+
+
+def test_several_threads_may_share_it(record: Record) -> None:
+    def work(thread: int) -> None:
+        for number in range(thread * 20, thread * 20 + 20):
+            put(record, note(number, "a heron lands"))
+            assert record.clip(note(number).clip_id) is not None
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    assert record.counts("pond").clips == record.mark().revision == 80
