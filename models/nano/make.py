@@ -38,6 +38,7 @@ from models.prompts import VIDEO
 from models.train import Stage, jsonl_report, train
 from models.video_llm import LongwatchForConditionalGeneration
 
+SAVE_EVERY = 250
 TOWER_SEED, CLIPS_SEED, HELD_OUT_SEED = 10_000_000, 30_000_000, 90_000_000
 """First seeds of the scripts that each stage sees: millions apart, so that none is shared."""
 
@@ -73,11 +74,18 @@ def instruct(work: Path, stage: Stage, *, start: Path, out: Path, clips_from: Pa
     while not clips:
         time.sleep(1)
     sources = [
-        visual_batches(clips, seed=stage.seed + 11, batch_size=32),
-        text_batches(seed=stage.seed + 12, batch_size=24),
-        answer_batches(clips, seed=stage.seed + 13, batch_size=2),
+        visual_batches(clips, seed=stage.seed + 11, batch_size=20),
+        text_batches(seed=stage.seed + 12, batch_size=16),
+        answer_batches(clips, seed=stage.seed + 13, batch_size=1),
     ]
-    report = jsonl_report(work / "instruct.jsonl")
+    write = jsonl_report(work / "instruct.jsonl")
+
+    def report(values: dict[str, float]) -> None:
+        write(values)
+        if values["step"] % SAVE_EVERY == 0:
+            model.save_pretrained(out)
+            processor.tokenizer.save_pretrained(out)
+
     train(model, processor, stage, sources, report=report)
     model.save_pretrained(out)
     processor.tokenizer.save_pretrained(out)

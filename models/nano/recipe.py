@@ -48,6 +48,7 @@ VISION = SiglipVisionConfig(
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
 NO_CONTEXT_SHARE = 0.25
+BATCHES_SORTED = 4  # so many are drawn at once and sorted by length, so that less is padded
 
 INSTRUCT = Stage(
     name="instruct",
@@ -153,11 +154,13 @@ def visual_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iter
     """Notes and judgements of clips."""
     rng, marks = np.random.default_rng(seed), Marks()
     while True:
-        chosen = rng.integers(0, len(clips), batch_size)
-        yield [
+        drawn = [
             (_note_sample if rng.random() < 0.78 else _judge_sample)(rng, clips[number], marks)
-            for number in chosen
+            for number in rng.integers(0, len(clips), batch_size * BATCHES_SORTED)
         ]
+        drawn.sort(key=lambda sample: len(sample.prompt) + len(sample.reply))
+        for first in rng.permutation(BATCHES_SORTED) * batch_size:
+            yield drawn[first : first + batch_size]
 
 
 def answer_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iterator[list[Sample]]:
