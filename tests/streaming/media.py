@@ -170,8 +170,8 @@ def frames_of(path: Path | str) -> Iterator[Shown]:
         video = container.streams.video[0]
         for frame in container.decode(video):
             assert video.time_base is not None
-            number = number_of(frame.to_ndarray(format="rgb24"))
-            yield Shown(number=number, pts=frame.pts, time_base=video.time_base)
+            pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+            yield Shown(number=number_of(pixels), pts=frame.pts, time_base=video.time_base)
 
 
 def damaged(source: Path, target: Path, *, at: float, length: int) -> None:
