@@ -333,6 +333,8 @@ def _video_track(shown: str, container: InputContainer) -> VideoStream:
         raise UnreadableMedia(shown, reason="it is text")
     if name.endswith(STILL_FORMATS) or (name == "gif" and track.frames == 1):
         raise StillImage(shown, codec=codec)
+    if not track.codec_context.width:
+        raise UnreadableMedia(shown, reason="it holds no keyframe that tells its picture size")
     return track
 
 

@@ -6,6 +6,7 @@ The truth is what was handed to the encoder; no second tool is asked.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -16,6 +17,7 @@ import av
 import numpy as np
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
+from av.error import InvalidDataError
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
@@ -95,7 +97,7 @@ def add_video(output: OutputContainer, recipe: Recipe) -> VideoStream:
     video.codec_context.gop_size = recipe.gop
     if recipe.codec == "libx264":
         video.codec_context.options = {
-            "preset": "veryfast",
+            "preset": "ultrafast" if recipe.size_px[0] > 4000 else "veryfast",
             "x264-params": f"keyint={recipe.gop}:min-keyint={recipe.gop}:scenecut=0:b-adapt=0"
             f":bframes={recipe.b_frames}:open-gop={int(recipe.open_gop)}:threads=1",
         }
@@ -165,13 +167,15 @@ class Shown:
 
 
 def frames_of(path: Path | str) -> Iterator[Shown]:
-    """Every frame of a file, decoded in the plainest way."""
+    """Every frame of a file that decodes, in the plainest way."""
     with av.open(str(path)) as container:
         video = container.streams.video[0]
-        for frame in container.decode(video):
-            assert video.time_base is not None
-            pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
-            yield Shown(number=number_of(pixels), pts=frame.pts, time_base=video.time_base)
+        assert video.time_base is not None
+        for packet in container.demux(video):
+            with suppress(InvalidDataError):
+                for frame in packet.decode():
+                    pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
+                    yield Shown(number=number_of(pixels), pts=frame.pts, time_base=video.time_base)
 
 
 def damaged(source: Path, target: Path, *, at: float, length: int) -> None:

@@ -1,0 +1,349 @@
+"""What capture makes of recordings: every frame, at its true time, in segments that stand alone."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from streaming.errors import (
+    EmptyMedia,
+    NoVideoTrack,
+    SchemeNotAllowed,
+    SourceIsDirectory,
+    SourceMissing,
+    StillImage,
+    StreamingError,
+    UnreadableMedia,
+    UnsupportedCodec,
+)
+from streaming.messages import GapReason
+from streaming.progress import StreamState
+from streaming.sources import parse_source
+from tests.streaming.capturing import Outcome, capture, spans
+from tests.streaming.media import Recipe, cut_short, damaged, film, joined, sound_only
+
+WRAP = 2**33
+
+FILMS: dict[str, dict[str, Any]] = {
+    "plain.mp4": {},
+    "b-frames.mp4": {"b_frames": 2},
+    "b-frames.mkv": {"b_frames": 2, "time_base": Fraction(1, 1000), "ticks": range(0, 4000, 80)},
+    "sound.mp4": {"audio": "aac"},
+    "transport-stream.ts": {"b_frames": 2, "audio": "aac"},
+    "late-start.ts": {
+        "time_base": Fraction(1, 90_000),
+        "ticks": range(900_000, 1_260_000, 6000),
+    },
+    "wraps-around.ts": {
+        "time_base": Fraction(1, 90_000),
+        "ticks": range(WRAP - 90_000, WRAP + 270_000, 6000),
+    },
+    "variable-rate.mp4": {
+        "time_base": Fraction(1, 1000),
+        "ticks": [0, 40, 100, 101, 300, 900, 1000, 1500, 1900, 2000, 2007, 3400, 3500, 6000],
+        "gop": 4,
+    },
+    "ntsc.mp4": {"rate": Fraction(30_000, 1001), "frames": 120},
+    "odd-size.mp4": {"size_px": (191, 107), "pix_fmt": "yuv444p"},
+    "slow.mp4": {"rate": Fraction(1), "frames": 20, "gop": 5},
+    "fast.mp4": {"rate": Fraction(240), "frames": 480, "gop": 120},
+    "large.mp4": {"rate": Fraction(1), "frames": 2, "size_px": (7680, 4320), "gop": 1},
+    "every-frame-a-key.mp4": {"codec": "mjpeg", "pix_fmt": "yuvj420p"},
+    "h265.mp4": {"codec": "libx265", "frames": 45, "options": {}},
+    "vp9.webm": {
+        "codec": "libvpx-vp9",
+        "time_base": Fraction(1, 1000),
+        "ticks": range(0, 3000, 50),
+    },
+    "vp8.webm": {"codec": "libvpx", "time_base": Fraction(1, 1000), "ticks": range(0, 3000, 50)},
+}
+
+
+@dataclass
+class Captured:
+    recipe: Recipe
+    outcome: Outcome
+
+
+@pytest.fixture(scope="module", params=FILMS)
+def captured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Captured:
+    name: str = request.param
+    folder = tmp_path_factory.mktemp("films")
+    recipe = film(folder / name, **FILMS[name])
+    return Captured(recipe, capture(folder / name, folder / "store"))
+
+
+def test_every_frame_keeps_its_true_time(captured: Captured) -> None:
+    recipe, found = captured.recipe, captured.outcome
+
+    frames = found.frames()
+
+    assert found.status.state is StreamState.ENDED
+    assert [number for number, _ in frames] == list(range(len(recipe.all_ticks)))
+    for (number, media_ns), true_ns in zip(frames, recipe.times_ns, strict=True):
+        assert 0 <= media_ns - true_ns <= 1, f"frame {number}"
+
+
+def test_segments_follow_each_other_without_a_hole(captured: Captured) -> None:
+    recipe, found = captured.recipe, captured.outcome
+
+    ends = [0, *(segment.span.end_ns for segment in found.segments)]
+
+    assert [segment.span.start_ns for segment in found.segments] == ends[:-1]
+    assert [segment.sequence for segment in found.segments] == list(range(len(found.segments)))
+    assert sum(segment.frame_count for segment in found.segments) == len(recipe.all_ticks)
+    assert found.gaps == []
+    assert found.has_ended
+    assert found.status.last_media_ns == ends[-1] > recipe.times_ns[-1]
+
+
+def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
+    film(tmp_path / "a.ts", b_frames=2, audio="aac")
+
+    first = capture(tmp_path / "a.ts", tmp_path / "one")
+    second = capture(tmp_path / "a.ts", tmp_path / "two")
+
+    assert first.messages == second.messages
+    for segment in first.segments:
+        with (
+            first.store.open_local(segment.uri) as one,
+            second.store.open_local(segment.uri) as two,
+        ):
+            assert one.read_bytes() == two.read_bytes()
+
+
+def test_frames_without_times_are_reckoned_from_the_frame_rate(tmp_path: Path) -> None:
+    recipe = film(tmp_path / "raw.h264")
+
+    found = capture(tmp_path / "raw.h264", tmp_path / "store")
+
+    assert [media_ns for _, media_ns in found.frames()] == recipe.times_ns
+    assert any("without times" in warning for warning in found.status.warnings)
+
+
+def test_time_goes_on_where_stamps_jump_back(tmp_path: Path) -> None:
+    recipe = film(tmp_path / "a.ts")
+    film(tmp_path / "b.ts", first_number=100)
+    joined(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
+
+    found = capture(tmp_path / "both.ts", tmp_path / "store")
+
+    interval = Fraction(1_000_000_000, 15)
+    assert [number for number, _ in found.frames()] == [*range(60), *range(100, 160)]
+    for index, (_, media_ns) in enumerate(found.frames()):
+        assert 0 <= media_ns - index * interval <= 2
+    assert found.status.clock_jumps == 1
+    assert found.gaps == []
+    assert recipe.frames == 60
+
+
+def test_time_that_a_recording_left_out_is_a_gap(tmp_path: Path) -> None:
+    unit = Fraction(1, 90_000)
+    film(tmp_path / "a.ts", ticks=range(0, 360_000, 6000), time_base=unit)
+    film(
+        tmp_path / "b.ts", ticks=range(5_400_000, 5_760_000, 6000), first_number=100, time_base=unit
+    )
+    joined(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
+
+    found = capture(tmp_path / "both.ts", tmp_path / "store")
+
+    (gap,) = found.gaps
+    assert gap.reason is GapReason.SOURCE_JUMPED
+    assert (gap.span.start_ns, gap.span.end_ns) == (4_000_000_000, 60_000_000_000)
+    assert dict(found.frames())[100] == 60_000_000_000
+
+
+def test_a_change_of_picture_size_starts_a_segment(tmp_path: Path) -> None:
+    unit = Fraction(1, 90_000)
+    film(tmp_path / "a.ts", ticks=range(0, 360_000, 6000), time_base=unit)
+    film(
+        tmp_path / "b.ts",
+        ticks=range(360_000, 720_000, 6000),
+        size_px=(128, 72),
+        first_number=60,
+        time_base=unit,
+    )
+    joined(tmp_path / "both.ts", tmp_path / "a.ts", tmp_path / "b.ts")
+
+    found = capture(tmp_path / "both.ts", tmp_path / "store")
+
+    sizes = [(segment.width_px, segment.height_px) for segment in found.segments]
+    assert sizes == [(192, 108)] * 4 + [(128, 72)] * 4
+    assert [number for number, _ in found.frames()] == list(range(120))
+    with found.store.open_local(found.segments[4].uri) as path, av.open(str(path)) as container:
+        assert container.streams.video[0].width == 128
+
+
+def test_rotation_travels_along(tmp_path: Path) -> None:
+    film(tmp_path / "turned.mp4", rotation=90)
+
+    found = capture(tmp_path / "turned.mp4", tmp_path / "store")
+
+    for segment in found.segments:
+        with found.store.open_local(segment.uri) as path, av.open(str(path)) as container:
+            assert next(container.decode(video=0)).rotation == 90
+
+
+@pytest.mark.parametrize("name", ["sound.mp4", "sound.ts"])
+def test_sound_stays_in_step_with_the_picture(tmp_path: Path, name: str) -> None:
+    film(tmp_path / name, audio="aac")
+    with av.open(str(tmp_path / name)) as original:
+        video, audio = original.streams.video[0], original.streams.audio[0]
+        assert video.time_base is not None and audio.time_base is not None
+        assert video.start_time is not None
+        zero_s = video.start_time * video.time_base
+        true_s = [
+            p.pts * audio.time_base - zero_s for p in original.demux(audio) if p.pts is not None
+        ]
+
+    found = capture(tmp_path / name, tmp_path / "store")
+
+    kept_s: list[float] = []
+    for segment in found.segments:
+        with found.store.open_local(segment.uri) as path, av.open(str(path)) as container:
+            video, audio = container.streams.video[0], container.streams.audio[0]
+            assert video.time_base is not None and audio.time_base is not None
+            origin_s = segment.pts_origin * video.time_base
+            # the first packet of a fragmented file may be stretched to the file's own zero
+            stamps = [p.pts for p in container.demux(audio) if p.pts is not None][1:]
+            start_s = Fraction(segment.span.start_ns, 1_000_000_000)
+            kept_s += [float(start_s + pts * audio.time_base - origin_s) for pts in stamps]
+    assert len(kept_s) > 0.8 * len(true_s)
+    assert all(min(abs(kept - true) for true in true_s) < 0.001 for kept in kept_s)
+
+
+def test_sound_that_mp4_cannot_hold_is_left_out_and_said(tmp_path: Path) -> None:
+    film(tmp_path / "phone.avi", audio="pcm_mulaw")
+
+    found = capture(tmp_path / "phone.avi", tmp_path / "store")
+
+    assert found.status.warnings == ("sound is left out: pcm_mulaw does not fit the segments",)
+    assert len(found.frames()) == 60
+
+
+def test_an_open_gop_is_cut_only_where_it_must_be(tmp_path: Path) -> None:
+    film(tmp_path / "open.mp4", b_frames=2, open_gop=True, frames=150)
+
+    found = capture(tmp_path / "open.mp4", tmp_path / "store")
+
+    assert [segment.span.duration_s for segment in found.segments] == [3, 3, 3, 1]
+    numbers = [number for number, _ in found.frames()]
+    lost = set(range(150)) - set(numbers)  # shown before the keyframe that was cut at
+    assert len(lost) <= 2 * 3
+    assert numbers == sorted(numbers)
+
+
+def written(path: Path, data: bytes) -> Path:
+    path.write_bytes(data)
+    return path
+
+
+def short(path: Path) -> Path:
+    film(path.with_name("whole.mp4"), frames=30)
+    cut_short(path.with_name("whole.mp4"), path, at=0.5)
+    return path
+
+
+def sound(path: Path) -> Path:
+    sound_only(path)
+    return path
+
+
+def still(path: Path) -> Path:
+    film(path, codec="png", pix_fmt="rgb24", frames=1, container="image2")
+    return path
+
+
+def of_unknown_codec(path: Path) -> Path:
+    film(path, frames=15)
+    return written(path, path.read_bytes().replace(b"avc1", b"zzzz"))
+
+
+DIARY = b"Dear diary, nothing moved today.\n" * 99
+UNUSABLE: dict[str, tuple[Callable[[Path], Path | str], type[StreamingError]]] = {
+    "missing": (lambda folder: folder / "nothing.mp4", SourceMissing),
+    "directory": (lambda folder: folder, SourceIsDirectory),
+    "zero bytes": (lambda folder: written(folder / "empty.mp4", b""), EmptyMedia),
+    "renamed text": (lambda folder: written(folder / "text.mp4", DIARY), UnreadableMedia),
+    "text": (lambda folder: written(folder / "notes.txt", DIARY), UnreadableMedia),
+    "no index": (lambda folder: short(folder / "short.mp4"), UnreadableMedia),
+    "sound only": (lambda folder: sound(folder / "sound.m4a"), NoVideoTrack),
+    "still image": (lambda folder: still(folder / "still.png"), StillImage),
+    "unknown codec": (lambda folder: of_unknown_codec(folder / "odd.mp4"), UnsupportedCodec),
+    "no regular file": (lambda folder: "/dev/null", UnreadableMedia),
+    "scheme": (lambda folder: f"concat:{folder}/a.ts|{folder}/b.ts", SchemeNotAllowed),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_is_not_video_fails_with_its_own_error(tmp_path: Path, name: str) -> None:
+    make, error = UNUSABLE[name]
+
+    found = capture(make(tmp_path), tmp_path / "store")
+
+    assert found.status.state is StreamState.FAILED
+    assert type(found.status.error) is error
+    assert found.status.detail == str(found.status.error)
+    assert found.messages == []
+
+
+def test_a_recording_cut_short_gives_what_there_is(tmp_path: Path) -> None:
+    recipe = film(tmp_path / "whole.mp4", options={"movflags": "faststart"}, frames=150)
+    cut_short(tmp_path / "whole.mp4", tmp_path / "short.mp4", at=0.6)
+
+    found = capture(tmp_path / "short.mp4", tmp_path / "store")
+
+    assert found.status.state is StreamState.ENDED
+    assert found.status.warnings == ("the recording is cut short or damaged at its end",)
+    (gap,) = found.gaps
+    assert gap.reason is GapReason.CORRUPT
+    assert gap.span.end_ns == 10_000_000_000
+    numbers = [number for number, _ in found.frames()]
+    assert 60 < len(numbers) < 120
+    assert numbers[:60] == list(range(60))
+    for number, media_ns in found.frames():
+        assert 0 <= media_ns - recipe.times_ns[number] <= 1
+
+
+@pytest.mark.parametrize("name", ["flipped.mp4", "flipped.ts", "flipped.mkv"])
+def test_flipped_bytes_cost_no_more_than_their_surroundings(tmp_path: Path, name: str) -> None:
+    whole = tmp_path / f"whole{Path(name).suffix}"
+    film(whole, frames=150, options={"movflags": "faststart"} if name.endswith("mp4") else {})
+    damaged(whole, tmp_path / name, at=0.5, length=400)
+
+    found = capture(tmp_path / name, tmp_path / "store")
+
+    assert found.status.state is StreamState.ENDED
+    numbers = [number for number, _ in found.frames()]
+    assert len(set(range(150)) - set(numbers)) <= 30
+    assert found.status.last_media_ns == pytest.approx(10_000_000_000, abs=200_000_000)
+
+
+def test_video_without_a_keyframe_is_not_readable(tmp_path: Path) -> None:
+    film(tmp_path / "whole.ts", frames=30, gop=30)
+    with av.open(str(tmp_path / "whole.ts")) as whole, av.open(str(tmp_path / "a.ts"), "w") as out:
+        video = out.add_stream_from_template(whole.streams.video[0])
+        for packet in whole.demux(video=0):
+            if packet.dts is not None and not packet.is_keyframe:
+                packet.stream = video
+                out.mux(packet)
+
+    found = capture(tmp_path / "a.ts", tmp_path / "store")
+
+    assert isinstance(found.status.error, UnreadableMedia)
+    assert found.status.state is StreamState.FAILED
+
+
+def test_file_urls_and_paths_name_the_same_file(tmp_path: Path) -> None:
+    film(tmp_path / "with space.mp4", frames=15)
+    quoted = str(tmp_path).replace(" ", "%20")
+
+    by_path = capture(tmp_path / "with space.mp4", tmp_path / "one")
+    by_url = capture(f"file://{quoted}/with%20space.mp4", tmp_path / "two")
+
+    assert spans(by_path.messages) == spans(by_url.messages)
+    assert parse_source("movies/a:b.mp4").scheme == "file"
