@@ -95,6 +95,7 @@ class GapReason(StrEnum):
     NOT_RUNNING = "not running"
     DISK_FULL = "disk full"
     PAUSED = "paused"
+    NOT_ANALYSED = "not analysed yet"
 
 
 class StreamGap(Message):

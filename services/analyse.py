@@ -1,0 +1,226 @@
+"""From segments to memory: decode what is sampled, collect clips, have them remembered.
+
+`Analyst` is the handler behind the worker "analyse". The same footage gives the same record, byte
+for byte, whenever and however often the work is interrupted:
+    clips depend on media time alone (`services.windows`)
+    the notes before a clip, which the model is told, are read from the record
+    how far a stream is remembered is read from the record, and what comes again is dropped
+    the offset is committed last, and never beyond a segment that an unfinished clip needs
+
+A segment that is not in the record's catalogue was forgotten, and is passed over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from fractions import Fraction
+
+from pydantic import TypeAdapter, ValidationError
+
+from memory.errors import UnknownStream
+from memory.record import Record
+from memory.spans import END_OF_TIME_NS
+from memory.values import StreamSpec
+from models.layout import StreamLayout
+from services.progress import note_remembered, remembered_until_ns
+from services.remember import Rememberer
+from services.windows import ClipCollector, CollectedClip
+from streaming import bus
+from streaming.decode import sampled_frames
+from streaming.errors import BadMessage
+from streaming.footage import FootageStore
+from streaming.messages import (
+    NS_PER_S,
+    CaptureMessage,
+    GapReason,
+    SegmentReady,
+    StreamEnded,
+    StreamGap,
+)
+from streaming.sampling import SamplingPolicy
+from streaming.unit_decoder import Frame
+
+CAPTURE_MESSAGE: TypeAdapter[CaptureMessage] = TypeAdapter(CaptureMessage)
+
+
+@dataclass(frozen=True, slots=True)
+class SampledUntil:
+    """Where sampling of a stream stands: the end of a segment, and the last frame sampled."""
+
+    segment_end_ns: int
+    last_frame_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sampled:
+    """A message, and what was sampled of its segment; None if that footage was forgotten."""
+
+    message: CaptureMessage
+    frames: Sequence[Frame] | None = ()
+    until: SampledUntil | None = None
+
+
+@dataclass(slots=True)
+class Watched:
+    """One stream as the analyst knows it; `complete` are clips that wait to be remembered."""
+
+    spec: StreamSpec
+    collector: ClipCollector
+    epoch_at: datetime | None = None
+    complete: list[CollectedClip] = field(default_factory=list[CollectedClip])
+
+
+class Analyst:
+    """Handles the records of the topic `segments`."""
+
+    def __init__(
+        self,
+        *,
+        record: Record,
+        footage: FootageStore,
+        rememberer: Rememberer,
+        policy: SamplingPolicy,
+        decode_threads: int = 1,
+    ) -> None:
+        self._record = record
+        self._footage = footage
+        self._rememberer = rememberer
+        self._policy = policy
+        self._decode_threads = decode_threads
+        self._watched: dict[str, Watched] = {}
+        self._ahead: dict[str, SampledUntil] = {}
+        self._handled: dict[str, SampledUntil] = {}
+
+    def prepare(self, record: bus.Record) -> Sampled:
+        message = message_of(record)
+        if not isinstance(message, SegmentReady):
+            return Sampled(message)
+        if message not in self._record.segments([message.span]):
+            return Sampled(message, frames=None)
+        try:
+            spec = self._record.stream(message.span.stream_id)
+        except UnknownStream:
+            return Sampled(message, frames=None)
+        if message.span.end_ns <= remembered_until_ns(self._record, spec):
+            return Sampled(message)
+        return self._sample(message)
+
+    def restart_preparing(self) -> None:
+        self._ahead = dict(self._handled)
+
+    def handle(self, record: bus.Record, prepared: Sampled) -> None:
+        message = prepared.message
+        stream_id = stream_of(message)
+        watched = self._taken_up(stream_id)
+        if watched is None or (isinstance(message, SegmentReady) and prepared.frames is None):
+            return
+        match message:
+            case SegmentReady():
+                watched.epoch_at = message.epoch_at
+                complete = watched.collector.feed(
+                    message.span, prepared.frames or (), offset=record.offset
+                )
+            case StreamGap():
+                complete = watched.collector.skip(message.span)
+            case StreamEnded():
+                complete = watched.collector.end(message.end_ns)
+        watched.complete += complete
+        self._remember(watched)
+        if prepared.until is not None:
+            self._handled[stream_id] = prepared.until
+
+    def idle(self) -> None:
+        """Clips are collected when footage comes, and not before."""
+
+    def set_aside(self, record: bus.Record, error: Exception) -> None:
+        """Name the segment's time as a gap."""
+        try:
+            message = message_of(record)
+        except BadMessage:
+            return
+        watched = self._taken_up(stream_of(message))
+        if watched is None or not isinstance(message, SegmentReady):
+            return
+        if not watched.collector.has_seen(message.span):
+            self._record.put_gap(StreamGap(span=message.span, reason=GapReason.CORRUPT))
+            watched.complete += watched.collector.skip(message.span)
+        self._remember(watched)
+
+    def committable(self, next_offset: int) -> int:
+        needed = [watched.collector.needs_offset for watched in self._watched.values()]
+        return min([next_offset, *(offset for offset in needed if offset is not None)])
+
+    def _sample(self, segment: SegmentReady) -> Sampled:
+        span = segment.span
+        before = self._ahead.get(span.stream_id)
+        goes_on = before is not None and before.segment_end_ns == span.start_ns
+        after_ns = before.last_frame_ns if before and goes_on else None
+        with self._footage.open_local(segment.uri) as path:
+            frames = list(
+                sampled_frames(
+                    path,
+                    start_ns=span.start_ns,
+                    pts_origin=segment.pts_origin,
+                    policy=self._policy,
+                    after_ns=after_ns,
+                    threads=self._decode_threads,
+                )
+            )
+        last_ns = frames[-1].media_ns if frames else after_ns
+        until = None if last_ns is None else SampledUntil(span.end_ns, last_ns)
+        if until is not None:
+            self._ahead[span.stream_id] = until
+        return Sampled(segment, frames, until)
+
+    def _taken_up(self, stream_id: str) -> Watched | None:
+        """The stream as it is registered now; None if it is not, or not any more."""
+        try:
+            spec = self._record.stream(stream_id)
+        except UnknownStream:
+            self._watched.pop(stream_id, None)
+            return None
+        watched = self._watched.get(stream_id)
+        if watched is None or watched.spec.added_at != spec.added_at:
+            watched = Watched(
+                spec,
+                ClipCollector(
+                    stream_id,
+                    self._policy.clip_length_ns,
+                    done_until_ns=remembered_until_ns(self._record, spec),
+                ),
+            )
+            self._watched[stream_id] = watched
+            for note in self._record.last_clips(stream_id, before_ns=END_OF_TIME_NS, limit=1):
+                self._rememberer.announce(note.clip_id, note.span)  # a kill may have come first
+        return watched
+
+    def _remember(self, watched: Watched) -> None:
+        while watched.complete:
+            clip = watched.complete[0]
+            assert watched.epoch_at is not None, "frames come from segments, which tell the epoch"
+            self._rememberer.remember(clip, epoch_at=watched.epoch_at)
+            del watched.complete[0]
+        note_remembered(self._record, watched.spec, watched.collector.done_ns)
+
+
+def message_of(record: bus.Record) -> CaptureMessage:
+    """Read a record of the topic `segments`, or `BadMessage`."""
+    try:
+        return CAPTURE_MESSAGE.validate_json(record.value)
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"])
+        raise BadMessage(record.topic, offset=record.offset, reason=reason) from error
+
+
+def stream_of(message: CaptureMessage) -> str:
+    return message.stream_id if isinstance(message, StreamEnded) else message.span.stream_id
+
+
+def policy_of(layout: StreamLayout) -> SamplingPolicy:
+    """How a model's layout wants a stream to be looked at."""
+    return SamplingPolicy(
+        fps=Fraction(layout.fps).limit_denominator(1000),
+        max_frames_per_clip=layout.max_frames,
+        clip_length_ns=round(layout.clip_length_s * NS_PER_S),
+        size_px=(layout.image_size_px, layout.image_size_px),
+    )

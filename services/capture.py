@@ -1,0 +1,246 @@
+"""Watch the registry, and run one capture thread for each stream in it.
+
+A stream that is added while the service runs is captured within a second, one that is forgotten is
+let go of. What a capture publishes goes into the record's catalogue first and on the bus second, so
+that a kill in between leaves a message too few on the bus; the last messages of every stream are
+therefore published again when the service starts, and whoever follows the topic drops what it has
+seen. Statuses go to the record, where `longwatch streams` reads them.
+"""
+
+import logging
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from memory.errors import SpanForgotten, StoreError, UnknownStream
+from memory.record import Record
+from memory.values import StreamSpec, StreamStatus
+from services.actions import Action, action_for
+from services.errors import WorkerCrashed
+from services.progress import PAUSED, captured_until_ns, cursor_of, note_captured, position_of
+from services.registry import Registry
+from streaming.bus import Bus
+from streaming.capture import Capture
+from streaming.clock import WallClock
+from streaming.errors import BusUnavailable
+from streaming.footage import FootageStore
+from streaming.messages import (
+    NS_PER_S,
+    TOPIC_SEGMENTS,
+    CaptureMessage,
+    SegmentReady,
+    Span,
+    StreamEnded,
+    StreamGap,
+)
+from streaming.progress import CapturePlan, CaptureStatus, StreamState
+
+LOOK_S = 0.25  # between two looks at the registry
+STATUS_NS = NS_PER_S  # counters are written so often, a change of state at once
+STOP_S = 3.0  # a capture that waits for a silent source is left behind after this
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureParts:
+    """Where captures read from and write to."""
+
+    record: Record
+    registry: Registry
+    bus: Bus
+    footage: FootageStore
+    clock: WallClock
+
+
+class StreamCapture:
+    """One stream: its capture, the thread it runs in, and its way into record and bus."""
+
+    def __init__(self, spec: StreamSpec, parts: CaptureParts) -> None:
+        epoch_at = spec.epoch_at or parts.registry.begin(spec)
+        self.spec = spec
+        self.crash: Exception | None = None
+        self._parts = parts
+        self._stop = threading.Event()
+        self._written: tuple[StreamState, int] | None = None
+        self._capture = Capture(
+            CapturePlan(
+                stream_id=spec.stream_id,
+                url=parts.registry.url_of(spec),
+                epoch_at=epoch_at,
+                realtime=spec.realtime,
+            ),
+            store=parts.footage,
+            publish=self._publish,
+            clock=parts.clock,
+            resume_from=position_of(parts.record, spec),
+            on_status=self._show,
+        )
+        self._thread = threading.Thread(
+            target=self._run, name=f"capture-{spec.stream_id}", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def status(self) -> CaptureStatus:
+        return self._capture.status
+
+    @property
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def join(self, timeout_s: float) -> None:
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            self._capture.run(self._stop)
+            self._write(self._capture.status)
+        except Exception as error:  # noqa: BLE001 - the top of a thread; the supervisor decides
+            self.crash = error
+
+    def _publish(self, message: CaptureMessage) -> None:
+        try:
+            catalogue(self._parts.record, message)
+        except (SpanForgotten, UnknownStream):
+            if isinstance(message, SegmentReady):
+                self._parts.footage.delete(message.uri)
+            return
+        except StoreError as error:
+            if action_for(error) is Action.RETRY:
+                raise BusUnavailable("record", reason=str(error)) from error
+            raise
+        publish(self._parts.bus, message)
+
+    def _show(self, status: CaptureStatus) -> None:
+        now_ns = self._parts.clock.monotonic_ns()
+        if self._written is not None:
+            state, written_ns = self._written
+            if status.state is state and now_ns - written_ns < STATUS_NS:
+                return
+        self._written = (status.state, now_ns)
+        self._write(status)
+
+    def _write(self, status: CaptureStatus) -> None:
+        try:
+            note_captured(self._parts.record, self.spec)
+            self._parts.record.set_status(
+                self.spec.stream_id, shown_status(status, self._parts.registry.now_at())
+            )
+        except StoreError as error:
+            if action_for(error) is Action.CRASH:
+                raise
+            log.warning("%s: its status is not written: %s", self.spec.stream_id, error)
+
+
+class Supervisor:
+    """Runs the captures that the registry asks for."""
+
+    def __init__(self, parts: CaptureParts) -> None:
+        self._parts = parts
+        self._captures: dict[str, StreamCapture] = {}
+
+    @property
+    def captures(self) -> list[StreamCapture]:
+        return list(self._captures.values())
+
+    def run(self, stop: threading.Event) -> None:
+        """Follow the registry until `stop` is set.
+
+        Raises:
+            WorkerCrashed: a capture failed in a way that concerns all of them.
+        """
+        try:
+            self._announce_again()
+            while not stop.is_set():
+                self._look()
+                stop.wait(LOOK_S)
+        except Exception as error:
+            log.error("capture: %s", error, exc_info=error)
+            raise WorkerCrashed("capture", reason=str(error) or repr(error)) from error
+        finally:
+            for capture in self.captures:
+                capture.stop()
+            for capture in self.captures:
+                capture.join(STOP_S)
+
+    def _look(self) -> None:
+        record = self._parts.record
+        try:
+            wanted = {
+                spec.stream_id: spec
+                for spec in record.streams()
+                if not record.cursor(cursor_of(PAUSED, spec))
+            }
+        except StoreError as error:
+            if action_for(error) is Action.RETRY:
+                return
+            raise
+        for name, capture in list(self._captures.items()):
+            if capture.crash is not None:
+                raise capture.crash
+            spec = wanted.get(name)
+            if spec is None or spec.added_at != capture.spec.added_at:
+                self._let_go(name, capture)
+        for name in wanted.keys() - self._captures.keys():
+            self._captures[name] = StreamCapture(wanted[name], self._parts)
+
+    def _let_go(self, name: str, capture: StreamCapture) -> None:
+        """Stop a capture; when it has stopped, say so to whoever waits for that."""
+        capture.stop()
+        if capture.is_running:
+            return
+        del self._captures[name]
+        with suppress(UnknownStream):
+            paused = replace(capture.status, state=StreamState.PAUSED, detail="being forgotten")
+            self._parts.record.set_status(name, shown_status(paused, self._parts.registry.now_at()))
+
+    def _announce_again(self) -> None:
+        """Publish the last messages of each stream once more: a kill may have come before."""
+        record = self._parts.record
+        for spec in record.streams():
+            mark_ns = captured_until_ns(record, spec)
+            last = [
+                Span(stream_id=spec.stream_id, start_ns=max(0, mark_ns - 1), end_ns=mark_ns + 1)
+            ]
+            for message in (*record.segments(last)[-1:], *record.gaps(last)[-1:]):
+                publish(self._parts.bus, message)
+            ended_ns = record.ended_ns(spec.stream_id)
+            if ended_ns is not None:
+                message = StreamEnded(stream_id=spec.stream_id, end_ns=ended_ns)
+                publish(self._parts.bus, message)
+
+
+def catalogue(record: Record, message: CaptureMessage) -> None:
+    match message:
+        case SegmentReady():
+            record.put_segment(message)
+        case StreamGap():
+            record.put_gap(message)
+        case StreamEnded():
+            record.put_ended(message)
+
+
+def publish(bus: Bus, message: CaptureMessage) -> None:
+    stream_id = message.stream_id if isinstance(message, StreamEnded) else message.span.stream_id
+    bus.publish(TOPIC_SEGMENTS, key=stream_id, value=message.model_dump_json().encode())
+
+
+def shown_status(status: CaptureStatus, now_at: datetime) -> StreamStatus:
+    return StreamStatus(
+        state=status.state.value,
+        detail="; ".join(part for part in (status.detail, *status.warnings) if part),
+        counters={
+            name: getattr(status, name)
+            for name in (
+                *("segments", "frames", "size_bytes", "gaps", "reconnects", "clock_jumps"),
+                *("dropped_packets", "damaged_packets", "waiting_messages", "last_media_ns"),
+                *("width_px", "height_px"),
+            )
+        },
+        updated_at=now_at,
+    )

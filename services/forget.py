@@ -1,0 +1,87 @@
+"""Forget footage on a person's word, also while a service runs on the same data directory.
+
+Without a service this process holds the lock and does it all. With one, its capture of the stream
+is asked to stop first, and its index notices by itself that clips are gone.
+"""
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from memory.faiss_index import open_index
+from memory.forgetting import Forgotten, forget, forget_stream
+from memory.forgetting import Stores as ForgettingStores
+from memory.values import StreamSpec
+from services.errors import DataDirectoryBusy
+from services.progress import PAUSED, cursor_of, note_captured
+from services.wiring import Stores, locked
+from streaming.messages import Span
+from streaming.progress import StreamState
+
+WAIT_S = 20.0  # for a capture to stop: longer than a silent source keeps it waiting
+LOOK_S = 0.1
+
+
+class SavedVectors:
+    """The index as it is saved, when no service keeps it open."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+
+    def delete_clips(self, clip_ids: Iterable[str]) -> int:
+        gone = list(clip_ids)
+        any_clip = next(iter(self._stores.record.vectors()), None)
+        if not gone or any_clip is None:
+            return 0
+        return open_index(
+            self._stores.settings.index_path,
+            self._stores.record,
+            width=any_clip.text_vector.size,
+            embedder_id=any_clip.model_id,
+        ).delete_clips(gone)
+
+
+@dataclass(frozen=True, slots=True)
+class OthersVectors:
+    """The index of a running service, which follows the record's deletions by itself."""
+
+    def delete_clips(self, clip_ids: Iterable[str]) -> int:
+        return len(list(clip_ids))
+
+
+def forget_span(stores: Stores, span: Span) -> Forgotten:
+    """Delete all that is kept of a span."""
+    spec = stores.registry.stream(span.stream_id)
+    note_captured(stores.record, spec)
+    try:
+        with locked(stores.settings):
+            return forget(span, _everything(stores, SavedVectors(stores)))
+    except DataDirectoryBusy:
+        return forget(span, _everything(stores, OthersVectors()))
+
+
+def forget_whole(stores: Stores, name: str) -> Forgotten:
+    """Delete a stream and all that is kept of it."""
+    spec = stores.registry.stream(name)
+    try:
+        with locked(stores.settings):
+            forgotten = forget_stream(name, _everything(stores, SavedVectors(stores)))
+    except DataDirectoryBusy:
+        _wait_until_let_go(stores, spec)
+        forgotten = forget_stream(name, _everything(stores, OthersVectors()))
+    stores.registry.forget_credentials(name)
+    return forgotten
+
+
+def _wait_until_let_go(stores: Stores, spec: StreamSpec) -> None:
+    stores.record.set_cursor(cursor_of(PAUSED, spec), 1)
+    pause = threading.Event()
+    for _ in range(round(WAIT_S / LOOK_S)):
+        status = stores.record.status(spec.stream_id)
+        if status is not None and status.state == StreamState.PAUSED.value:
+            return
+        pause.wait(LOOK_S)
+
+
+def _everything(stores: Stores, vectors: SavedVectors | OthersVectors) -> ForgettingStores:
+    return ForgettingStores(stores.record, stores.footage, stores.tokens, vectors)

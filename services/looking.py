@@ -1,0 +1,115 @@
+"""The second look: stored visual tokens of a few clips are read again, with a claim to judge.
+
+Two uses. What was noted is checked, and dropped where the model is sure that its note was wrong.
+What was not noted at all is looked for in the clips that resemble it most. A judgement counts
+against or beyond the notes only where it is confident (`DENIES`, `SHOWS`): notes were written with
+more context than a single look has, so an undecided look leaves them as they are.
+
+Decodes nothing and encodes nothing. Tokens that are missing, damaged, or of another model cannot
+be looked at, which is no error: the notes then stand alone.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from memory.errors import DamagedTokens, ForeignTokens, TokensMissing
+from memory.events import Occurrence
+from memory.index import ClipIndex, VectorKind
+from memory.recall import recall
+from memory.record import Record
+from memory.tokens import TokenStore
+from memory.values import Hit
+from models.engine import ClipTokens, Engine
+from models.errors import LayoutMismatch, PromptTooLong
+from services.remember import clip_tokens
+from streaming.messages import Span
+
+AGREES = 0.5  # from here on a look agrees with a note
+DENIES = 0.2  # below, it overrules the note
+SHOWS = 0.97  # from here on it shows what nobody noted: many clips are looked at, few hold it
+MAX_CHECKED = 12  # noted moments that are looked at again: what fits in a second or so
+MAX_SEARCHED = 6  # clips that are looked at for what was not noted
+MAX_RANKED = 400  # clips of each ranking; levels over time are estimated from them
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is left of noted moments, and the verdict of the look where there was one."""
+
+    kept: tuple[Occurrence, ...]
+    agreed: dict[Occurrence, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Sought:
+    """Clips that show what was not noted, as occurrences; and how likely the best one was."""
+
+    shown: tuple[Occurrence, ...]
+    best: float
+
+
+class Looker:
+    """Looks at clips that are remembered."""
+
+    def __init__(
+        self, *, engine: Engine, record: Record, tokens: TokenStore, index: ClipIndex
+    ) -> None:
+        self._engine = engine
+        self._record = record
+        self._tokens = tokens
+        self._index = index
+
+    def check(self, noted: Sequence[Occurrence], *, from_the_end: bool) -> Checked:
+        """Look again at the first (or the last) of the moments, and drop what is denied."""
+        chosen = noted[-MAX_CHECKED:] if from_the_end else noted[:MAX_CHECKED]
+        agreed: dict[Occurrence, bool] = {}
+        denied: set[Occurrence] = set()
+        for occurrence in chosen:
+            looks = [self._judged(clip_id, occurrence.text) for clip_id in occurrence.clip_ids[:2]]
+            seen = [look for look in looks if look is not None]
+            if seen:
+                agreed[occurrence] = max(seen) >= AGREES
+                if max(seen) < DENIES:
+                    denied.add(occurrence)
+        return Checked(tuple(one for one in noted if one not in denied), agreed)
+
+    def seek(self, phrases: Sequence[str], within: Sequence[Span]) -> Sought:
+        """Look for each phrase in the clips of the range that resemble it most."""
+        shown: list[Occurrence] = []
+        best = 0.0
+        for phrase in phrases:
+            for hit in self.similar(phrase, within, limit=MAX_SEARCHED):
+                look = self._judged(hit.clip_id, phrase) or 0.0
+                best = max(best, look)
+                note = self._record.clip(hit.clip_id) if look >= SHOWS else None
+                if note is not None:
+                    shown.append(Occurrence(phrase, note.span, note.epoch_at, (note.clip_id,)))
+        return Sought(tuple(sorted(shown, key=lambda one: one.starts_at_ns)), best)
+
+    def similar(self, text: str, within: Sequence[Span] | None, *, limit: int) -> list[Hit]:
+        """Clips by the vectors of their notes and pictures and by their words, best first."""
+        vector = self._engine.embed([text])[0]
+        rankings = [
+            self._index.search(vector, kind=kind, limit=MAX_RANKED, within=within)
+            for kind in VectorKind
+        ]
+        words = self._record.search_words(text, limit=MAX_RANKED, within=within)
+        return recall(rankings, [words] if words else [], limit=limit)
+
+    def tokens_of(self, clip_id: str) -> ClipTokens | None:
+        try:
+            stored = self._tokens.get(
+                clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
+            )
+        except (TokensMissing, DamagedTokens, ForeignTokens):
+            return None
+        return clip_tokens(stored)
+
+    def _judged(self, clip_id: str, claim: str) -> float | None:
+        tokens = self.tokens_of(clip_id)
+        if tokens is None:
+            return None
+        try:
+            return self._engine.judge(tokens, claim)
+        except (LayoutMismatch, PromptTooLong):
+            return None

@@ -1,0 +1,85 @@
+"""Everything that can be set, and the only place that reads the environment.
+
+Each field is read from the variable LONGWATCH_<FIELD>; the command line overrules it. There is no
+settings file: a service is told what it needs where it is started.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.errors import SettingsError
+
+SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "nano" / "checkpoint"
+
+
+class Settings(BaseSettings):
+    """Settings of one data directory and of whoever reads it."""
+
+    model_config = SettingsConfigDict(env_prefix="LONGWATCH_", frozen=True, extra="forbid")
+
+    data: Path = Field(
+        default=Path("longwatch-data"),
+        description="Directory of the bus, the record, the index and, unless told otherwise, "
+        "footage and tokens.",
+    )
+    footage_url: str | None = Field(
+        default=None, description="Where segments are stored; any fsspec URL. Default: DATA/footage"
+    )
+    tokens_url: str | None = Field(
+        default=None,
+        description="Where visual tokens are stored; any fsspec URL. Default: DATA/tokens",
+    )
+    model: Path = Field(
+        default=SHIPPED_MODEL, description="Folder of the checkpoint. Default: longwatch-nano"
+    )
+    model_threads: int = Field(
+        default=0, ge=0, description="CPU threads of the model; 0: as many as there are cores."
+    )
+    decode_threads: int = Field(default=1, ge=1, description="CPU threads that decode a segment.")
+
+    @property
+    def bus_path(self) -> Path:
+        return self.data / "bus.sqlite"
+
+    @property
+    def record_path(self) -> Path:
+        return self.data / "record.sqlite"
+
+    @property
+    def index_path(self) -> Path:
+        return self.data / "index"
+
+    @property
+    def lock_path(self) -> Path:
+        return self.data / "lock"
+
+    @property
+    def credentials_path(self) -> Path:
+        return self.data / "credentials"
+
+    @property
+    def footage(self) -> str:
+        return self.footage_url or str(self.data / "footage")
+
+    @property
+    def tokens(self) -> str:
+        return self.tokens_url or str(self.data / "tokens")
+
+
+def load_settings(**overrules: Any) -> Settings:
+    """Read the environment; an overrule that is None is none.
+
+    Raises:
+        SettingsError: a value that cannot be used, by the name of its variable.
+    """
+    given = {field: value for field, value in overrules.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        name = f"LONGWATCH_{field.upper()}"
+        raise SettingsError(f"{name} cannot be used: {first['msg']}") from error

@@ -1,0 +1,157 @@
+"""Open what a command needs, with the settings, and close it again.
+
+torch and faiss are imported where an engine or an index is really opened, so that commands that
+need neither start quickly.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from memory.record import Record
+from memory.sqlite_record import SqliteRecord
+from memory.tokens import TokenStore
+from models.engine import Engine
+from models.errors import CheckpointUnreadable
+from models.layout import StreamLayout
+from services.errors import (
+    DataDirectoryBusy,
+    DataDirectoryEmpty,
+    DataDirectoryUnusable,
+    ModelUnavailable,
+)
+from services.registry import Registry
+from services.settings import Settings
+from streaming.bus import Bus
+from streaming.clock import WallClock
+from streaming.footage import FootageStore
+from streaming.sqlite_bus import SqliteBus
+
+if TYPE_CHECKING:
+    from memory.faiss_index import OpenedIndex
+
+
+class WatchingEngine(Engine, Protocol):
+    """An engine that says how it wants streams to be sampled."""
+
+    @property
+    def layout(self) -> StreamLayout: ...
+
+
+LoadEngine = Callable[[Settings], WatchingEngine]
+
+
+def load_engine(settings: Settings) -> WatchingEngine:
+    """The model that the settings name, in this process.
+
+    Raises:
+        ModelUnavailable: it cannot be loaded.
+    """
+    from models.transformers_engine import TransformersEngine
+
+    threads = settings.model_threads or os.cpu_count() or 1
+    try:
+        return TransformersEngine.load(settings.model, num_threads=threads)
+    except CheckpointUnreadable as error:
+        raise ModelUnavailable(str(settings.model), reason=error.why) from error
+
+
+def now_at() -> datetime:
+    """The machine's clock, in the machine's zone: what day words in a question refer to."""
+    return datetime.now().astimezone()
+
+
+def now_ns() -> int:
+    return (datetime.now(UTC) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The stores of a data directory, open."""
+
+    settings: Settings
+    record: Record
+    registry: Registry
+    footage: FootageStore
+    tokens: TokenStore
+
+
+@contextmanager
+def opened(settings: Settings, *, make: bool = False) -> Generator[Stores]:
+    """The stores of the data directory, which is made where there is none and `make` is true.
+
+    Raises:
+        DataDirectoryEmpty, DataDirectoryUnusable, StoreError
+    """
+    if not make and not settings.record_path.exists():
+        raise DataDirectoryEmpty(settings.data)
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
+    record = SqliteRecord(settings.record_path)
+    try:
+        yield Stores(
+            settings=settings,
+            record=record,
+            registry=Registry(record, settings.credentials_path, now_at=now_at),
+            footage=FootageStore(settings.footage),
+            tokens=TokenStore(settings.tokens),
+        )
+    finally:
+        record.close()
+
+
+@contextmanager
+def opened_bus(settings: Settings) -> Generator[Bus]:
+    bus = SqliteBus(settings.bus_path, now_ms=lambda: now_ns() // 1_000_000)
+    try:
+        yield bus
+    finally:
+        bus.close()
+
+
+def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":
+    """The index of the engine's vectors, up to date; built from the record if need be."""
+    from memory.faiss_index import open_index
+
+    return open_index(
+        stores.settings.index_path,
+        stores.record,
+        width=engine.vector_width,
+        embedder_id=engine.model_id,
+    )
+
+
+def wall_clock() -> WallClock:
+    return WallClock(now_ns=now_ns)
+
+
+@contextmanager
+def locked(settings: Settings) -> Generator[None]:
+    """Be the only service on the data directory; the system lets go of it however we end.
+
+    Raises:
+        DataDirectoryBusy, DataDirectoryUnusable
+    """
+    try:
+        settings.data.mkdir(parents=True, exist_ok=True)
+        file = settings.lock_path.open("a+")
+    except OSError as error:
+        raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataDirectoryBusy(settings.data) from error
+        except OSError as error:
+            raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
+        yield
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

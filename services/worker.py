@@ -1,0 +1,161 @@
+"""The one consume loop: poll, prepare ahead, handle, decide about errors, commit last.
+
+A handler has two halves. `prepare` (decoding, mostly) runs in a thread of its own, a few records
+ahead and in their order; `handle` (the model, mostly) runs here. So both cores of a small machine
+are busy, and a handler still sees its records one after another.
+
+What an error means is looked up in `services.actions`, nowhere else. RETRY waits, longer each
+time, for as long as it takes. SET_ASIDE puts the record among the dead letters and goes on. What
+is left crashes the worker: `WorkerCrashed`, and nothing is committed that was not handled.
+"""
+
+import logging
+import threading
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from services.actions import Action, action_for
+from services.errors import WorkerCrashed
+from streaming.bus import Bus, Consumer, Record
+from streaming.messages import TOPIC_DEAD_LETTERS
+
+T = TypeVar("T")
+
+AHEAD = 4  # records prepared ahead: some seconds of footage each
+IDLE_S = 0.2
+FIRST_WAIT_S, LONGEST_WAIT_S = 0.2, 30.0
+
+log = logging.getLogger(__name__)
+
+
+class Handler(Protocol[T]):
+    """What a worker does with the records of a topic."""
+
+    def prepare(self, record: Record) -> T:
+        """Do what may be done ahead, in another thread."""
+        ...
+
+    def restart_preparing(self) -> None:
+        """Nothing that was prepared beyond the last handled record counts any more."""
+        ...
+
+    def handle(self, record: Record, prepared: T) -> None: ...
+
+    def idle(self) -> None:
+        """There is nothing to handle just now."""
+        ...
+
+    def set_aside(self, record: Record, error: Exception) -> None:
+        """The record will never be handled: say what is missing because of that."""
+        ...
+
+    def committable(self, next_offset: int) -> int:
+        """Up to where nothing is needed any more, when all before `next_offset` is done."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending(Generic[T]):
+    record: Record
+    prepared: Future[T]
+
+
+class Worker(Generic[T]):
+    """Drives one handler over one topic until it is told to stop."""
+
+    def __init__(self, name: str, *, bus: Bus, consumer: Consumer, handler: Handler[T]) -> None:
+        self.name = name
+        self._bus = bus
+        self._consumer = consumer
+        self._handler = handler
+        self._pending: deque[Pending[T]] = deque()
+        self._condemned: Exception | None = None
+        self._again_from: int | None = None
+        self._committed = consumer.committed()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop` is set.
+
+        Raises:
+            WorkerCrashed: an error that neither waiting nor setting aside can cure.
+        """
+        wait_s = FIRST_WAIT_S
+        with ThreadPoolExecutor(1, thread_name_prefix=f"{self.name}-ahead") as pool:
+            while not stop.is_set():
+                try:
+                    self._step(pool)
+                    wait_s = FIRST_WAIT_S
+                except Exception as error:  # noqa: BLE001 - the one place that decides
+                    self._decide(error, wait_s)
+                    stop.wait(wait_s if self._condemned is None else 0)
+                    wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+            self._drop_pending()
+
+    def _step(self, pool: ThreadPoolExecutor) -> None:
+        if self._again_from is not None:
+            self._consumer.seek(self._again_from)
+            self._again_from = None
+        self._look_ahead(pool)
+        if not self._pending:
+            self._handler.idle()
+            return
+        record = self._pending[0].record
+        if self._condemned is None:
+            self._handler.handle(record, self._pending[0].prepared.result())
+        else:
+            self._put_aside(record, self._condemned)
+            self._condemned = None
+        self._pending.popleft()
+        offset = self._handler.committable(record.offset + 1)
+        if offset != self._committed:
+            self._consumer.commit(offset)
+            self._committed = offset
+
+    def _look_ahead(self, pool: ThreadPoolExecutor) -> None:
+        room = AHEAD - len(self._pending)
+        if room > 0:
+            timeout_s = 0.0 if self._pending else IDLE_S
+            for record in self._consumer.poll(max_records=room, timeout_s=timeout_s):
+                prepared = pool.submit(self._handler.prepare, record)
+                self._pending.append(Pending(record, prepared))
+
+    def _decide(self, error: Exception, wait_s: float) -> None:
+        record = self._pending[0].record if self._pending else None
+        at = f"{record.topic} {record.offset}" if record else "poll"
+        match action_for(error):
+            case Action.RETRY:
+                log.warning("%s: %s: %s; again in %.1f s", self.name, at, error, wait_s)
+                self._rewind()
+            case Action.SET_ASIDE if record is not None and self._condemned is None:
+                log.warning("%s: %s: set aside: %s", self.name, at, error)
+                self._condemned = error
+            case _:
+                self._drop_pending()
+                log.error("%s: %s: %s", self.name, at, error, exc_info=error)
+                raise WorkerCrashed(self.name, reason=str(error) or repr(error)) from error
+
+    def _rewind(self) -> None:
+        """Poll and prepare again what is not handled, the failed record first."""
+        if self._condemned is None and self._pending:
+            self._again_from = self._pending[0].record.offset
+            self._drop_pending()
+            self._handler.restart_preparing()
+
+    def _drop_pending(self) -> None:
+        for pending in self._pending:
+            pending.prepared.cancel()
+        for pending in self._pending:
+            if not pending.prepared.cancelled():
+                pending.prepared.exception()  # one may be running: wait until it is done
+        self._pending.clear()
+
+    def _put_aside(self, record: Record, error: Exception) -> None:
+        self._handler.set_aside(record, error)
+        headers = {
+            "topic": record.topic,
+            "offset": str(record.offset),
+            "error": f"{type(error).__name__}: {error}",
+        }
+        self._bus.publish(TOPIC_DEAD_LETTERS, key=record.key, value=record.value, headers=headers)

@@ -1,0 +1,43 @@
+"""Settings come from the environment or the command line, and a bad one is named."""
+
+from pathlib import Path
+
+import pytest
+
+from services.errors import SettingsError
+from services.settings import Settings, load_settings
+
+
+def test_everything_has_a_default() -> None:
+    settings = load_settings()
+
+    assert settings.data == Path("longwatch-data")
+    assert settings.footage == "longwatch-data/footage"
+    assert settings.tokens == "longwatch-data/tokens"
+
+
+def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LONGWATCH_DATA", str(tmp_path))
+    monkeypatch.setenv("LONGWATCH_FOOTAGE_URL", "memory://footage")
+
+    settings = load_settings()
+
+    assert settings.bus_path == tmp_path / "bus.sqlite"
+    assert settings.footage == "memory://footage"
+
+
+def test_the_command_line_overrules_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LONGWATCH_DATA", "elsewhere")
+
+    assert load_settings(data=tmp_path, model=None).data == tmp_path
+
+
+def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWATCH_MODEL_THREADS", "many")
+
+    with pytest.raises(SettingsError, match="LONGWATCH_MODEL_THREADS cannot be used"):
+        load_settings()
+
+
+def test_every_setting_says_what_it_is_for() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
