@@ -7,9 +7,10 @@ import av
 import numpy as np
 import pytest
 
-from models.nano import demo, make
+from models.nano.demo import DEMO_SEED, demo_questions, demo_script
 from models.nano.draw import CLASS_BACKGROUND, NUM_CLASSES, Painter, class_of
 from models.nano.footage import VideoFormat, render
+from models.nano.make import CLIPS_SEED, HELD_OUT_SEED, TOWER_SEED
 from models.nano.truth import LEAST_S, NOTHING, claim_of, note_of
 from models.nano.world import (
     ACTIONS,
@@ -118,15 +119,15 @@ def test_footage_is_real_h264_of_the_size_rate_and_gop_asked_for(tmp_path: Path)
 
 
 def test_no_seed_of_training_is_a_seed_of_examination():
-    seeds = sorted([make.TOWER_SEED, make.CLIPS_SEED, make.HELD_OUT_SEED, demo.DEMO_SEED])
+    seeds = sorted([TOWER_SEED, CLIPS_SEED, HELD_OUT_SEED, DEMO_SEED])
 
     assert min(b - a for a, b in itertools.pairwise(seeds)) >= 10_000_000
 
 
 def test_the_demonstration_asks_six_kinds_and_the_truth_is_right():
-    script = demo.demo_script(minutes=30)
+    script = demo_script(minutes=30)
 
-    asked = demo.demo_questions(script)
+    asked = demo_questions(script)
 
     assert {q.kind for q in asked} == {"when", "between", "count", "order", "state", "exists"}
     for question in asked:
