@@ -166,10 +166,11 @@ class Timeline(Generic[T]):
             dts = pts - self._reorder * self._interval
         if arrival.pts is None and arrival.dts is None:
             self.unstamped += 1
-        self._last_dts, self._last_offset = dts, max(0, pts - dts)
+        pts = self._presentation(pts, dts)
+        self._last_dts, self._last_offset = dts, pts - dts
         if arrival.at_ns is not None:
             self._first_arrival = (arrival.at_ns, dts)
-        return Stamped(arrival.item, max(pts, dts), dts)
+        return Stamped(arrival.item, pts, dts)
 
     def _accept(self, arrival: _Arrival[T], *, after_jump: bool = False) -> Stamped[T]:
         assert arrival.dts is not None and self._last_dts is not None
