@@ -6,21 +6,17 @@ frame of a unit, and no frame that no other needs. The pictures are, bit for bit
 decode. If a wanted frame does not come out after all, because it is damaged or the time stamps
 lied, its unit is decoded again, whole, and the first good frame at or after the instant is taken.
 
-Units are decoded in `threads` threads at a time, each unit in one.
-
 Time comes from time stamps only. A frame without one is taken to follow the frame before it by
 the frame's duration. A file that gives nothing raises one `MediaError`; what is damaged within a
 file is passed over and counted.
 """
 
-from collections import deque
 from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain, dropwhile, islice
+from itertools import chain, islice
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import cast
 
 import av
@@ -38,9 +34,10 @@ from streaming.errors import (
     UnreadableMedia,
     UnsupportedCodec,
 )
-from streaming.sampling import Sampler, SamplingPolicy
-from streaming.unit_decoder import DecodeCounts, Frame, UnitDecoder
-from streaming.units import Codec, Plan, Unit, VideoPacket, plan, units
+from streaming.sampling import SamplingPolicy
+from streaming.unit_decoder import DecodeCounts, Frame
+from streaming.unit_pool import DecoderPool, UnitPool
+from streaming.units import Codec, VideoPacket, units
 
 # These store every time stamp, so opening them needs no decoder, and denying FFmpeg one spares it
 # from decoding a keyframe or more. Of others it must know how frames are reordered.
@@ -89,7 +86,7 @@ class SampledFrames(Iterator[Frame]):
 
     def __init__(self, request: _Request) -> None:
         self._read = DecodeCounts()
-        self._decoders: _Decoders | None = None
+        self._decoders: DecoderPool | None = None
         self._frames = self._sampled(request)
 
     def __next__(self) -> Frame:
@@ -104,16 +101,26 @@ class SampledFrames(Iterator[Frame]):
         return self._read + self._decoders.counts if self._decoders else self._read
 
     def _sampled(self, request: _Request) -> Generator[Frame]:
-        with closing(_opened(request.path)) as container:
-            stream = _video_stream(container, request.path)
-            context = stream.codec_context
+        path, policy = request.path, request.policy
+        with closing(_opened(path)) as container, ThreadPoolExecutor(request.threads) as executor:
+            stream = _video_stream(container, path)
             assert stream.time_base is not None
             time = MediaClock(stream.time_base, pts=request.pts_origin, media_ns=request.start_ns)
-            self._decoders = _Decoders(context, request, time)
-            codec = Codec(context.name, context.extradata)
-            packets = dropwhile(_is_not_keyframe, self._packets(container, stream))
-            yield from _sampled_units(units(packets, codec), codec, self._decoders, request)
-        self._refuse_empty(request.path)
+            codec = Codec(stream.codec_context.name, stream.codec_context.extradata)
+            self._decoders = DecoderPool(
+                lambda: _decoder_context(path), codec=codec, time=time, policy=policy
+            )
+            cut = units(self._from_keyframe(self._packets(container, stream)), codec)
+            first_two = list(islice(cut, 2))
+            pool = UnitPool(
+                chain(first_two, cut),
+                self._decoders,
+                after_ns=request.after_ns,
+                executor=executor,
+                threads=request.threads if len(first_two) == 2 else 1,
+            )
+            yield from pool.frames()
+        self._refuse_nothing(path)
 
     def _packets(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:
         """The video packets, up to where the file ends or breaks off."""
@@ -133,84 +140,22 @@ class SampledFrames(Iterator[Frame]):
                 continue
             return
 
-    def _refuse_empty(self, path: Path) -> None:
+    def _from_keyframe(self, packets: Iterator[VideoPacket]) -> Iterator[VideoPacket]:
+        for packet in packets:
+            if packet.is_keyframe:
+                yield packet
+                break
+            self._read.unreachable += 1
+        yield from packets
+
+    def _refuse_nothing(self, path: Path) -> None:
         counts = self.counts
         if not counts.packets:
             raise DamagedVideo(str(path), reason="it holds no pictures")
+        if counts.packets == counts.unreachable:
+            raise DamagedVideo(str(path), reason=f"none of {counts.packets} packets is a keyframe")
         if counts.fed and not counts.decoded:
-            raise DamagedVideo(str(path), reason=f"none of {counts.fed} packets decodes")
-
-
-class _Decoders:
-    """Lends decoders of one file, one to each thread that asks, and keeps count of their work."""
-
-    def __init__(self, context: VideoCodecContext, request: _Request, time: MediaClock) -> None:
-        self.time = time
-        self._request = request
-        self._all: list[UnitDecoder] = []
-        self._idle: SimpleQueue[UnitDecoder] = SimpleQueue()
-        self._idle.put(self._added(context))
-
-    @property
-    def counts(self) -> DecodeCounts:
-        return sum((decoder.counts for decoder in self._all), DecodeCounts())
-
-    @contextmanager
-    def lent(self) -> Generator[UnitDecoder]:
-        try:
-            decoder = self._idle.get_nowait()
-        except Empty:
-            decoder = self._added(self._further_context())
-        try:
-            yield decoder
-        finally:
-            self._idle.put(decoder)
-
-    def planned(self, todo: Plan, unit: Unit, after_ns: int | None) -> list[Frame]:
-        with self.lent() as decoder:
-            return decoder.planned(todo, list(unit.packets), after_ns=after_ns)
-
-    def _added(self, context: VideoCodecContext) -> UnitDecoder:
-        context.thread_type = "NONE"
-        context.thread_count = 1
-        decoder = UnitDecoder(context, time=self.time, policy=self._request.policy)
-        self._all.append(decoder)
-        return decoder
-
-    def _further_context(self) -> VideoCodecContext:
-        path = self._request.path
-        with closing(_opened(path)) as container:
-            return _video_stream(container, path).codec_context
-
-
-def _sampled_units(
-    all_units: Iterator[Unit], codec: Codec, decoders: _Decoders, request: _Request
-) -> Iterator[Frame]:
-    """Plan the units one after another, decode several at a time, give frames in order."""
-    sampler = Sampler(request.policy, after_ns=request.after_ns)
-    first_two = list(islice(all_units, 2))
-    threads = request.threads if len(first_two) == 2 else 1
-    waiting: deque[Future[list[Frame]]] = deque()
-    with ThreadPoolExecutor(threads) as pool:
-        for unit in chain(first_two, all_units):
-            after_ns = sampler.after_ns
-            todo = plan(unit, codec, decoders.time, sampler)
-            if todo is None:
-                yield from _results(waiting)
-                with decoders.lent() as decoder:
-                    yield from decoder.chosen(unit.packets, sampler)
-            elif threads == 1:
-                yield from decoders.planned(todo, unit, after_ns)
-            else:
-                waiting.append(pool.submit(decoders.planned, todo, unit, after_ns))
-                if len(waiting) > threads:
-                    yield from waiting.popleft().result()
-        yield from _results(waiting)
-
-
-def _results(waiting: deque[Future[list[Frame]]]) -> Iterator[Frame]:
-    while waiting:
-        yield from waiting.popleft().result()
+            raise DamagedVideo(str(path), reason="no picture of it can be decoded")
 
 
 def _opened(path: Path) -> InputContainer:
@@ -244,5 +189,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def _is_not_keyframe(packet: VideoPacket) -> bool:
-    return not packet.is_keyframe
+def _decoder_context(path: Path) -> VideoCodecContext:
+    """A fresh decoder for a file. It outlives the opened file that it is taken from."""
+    with closing(_opened(path)) as container:
+        return _video_stream(container, path).codec_context

@@ -33,6 +33,7 @@ class DecodeCounts:
     """What was done, and what was met, while sampling one file.
 
     packets        of the video track, read
+    unreachable    packets before the first keyframe
     fed            packets given to a decoder, those of repeated units twice
     decoded        frames that came out
     damaged        packets refused and frames flagged as damaged
@@ -41,6 +42,7 @@ class DecodeCounts:
     """
 
     packets: int = 0
+    unreachable: int = 0
     fed: int = 0
     decoded: int = 0
     damaged: int = 0
