@@ -12,7 +12,8 @@ What happens to each defect:
     jump back, or ahead beyond belief   the line goes on from the last packet, no time passes
     jump ahead that may be true      kept, and marked: this time was not captured
 
-A jump is believed once a second packet confirms it, so one packet may be held back.
+A jump is believed once a second packet confirms it, so one packet may be held back, and packets
+before the first stamp wait for it.
 
 Rounding: instants are exact rationals until the last step, then rounded up to a whole nanosecond.
 The start of a segment plus a distance inside it, however that is rounded, is then never below the
@@ -34,6 +35,7 @@ STEADY_STEPS = 4
 BELIEVABLE_S = 24 * 3600  # a recording may leave out a night; more is a damaged stamp
 AHEAD_S = 60  # how far a live source may run ahead of the wall: players are sent some in advance
 COUNTER_SIZES = (2**33, 2**32)
+LEADING_MAX = 64  # how many packets may come before the first stamp, as over RTSP
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,13 @@ class Timeline(Generic[T]):
             reorder: by how many frames decoding may run ahead of showing.
         """
         self._interval = max(1, interval_ticks)
-        self._reorder = reorder
         self._time_base = time_base
         self._suspicious = to_ticks(SUSPICIOUS_S * NS_PER_S, time_base)
         self._believable = to_ticks(BELIEVABLE_S * NS_PER_S, time_base)
         self._shift = 0
         self._last_dts: int | None = None
-        self._last_offset = 0
+        self._last_offset = reorder * self._interval
+        self._leading: list[_Arrival[T]] = []
         self._held: _Arrival[T] | None = None
         self._first_arrival: tuple[int, int] | None = None  # (wall ns, ticks)
         self.jumps = 0
@@ -126,7 +128,9 @@ class Timeline(Generic[T]):
         return self._place_slowly(_Arrival(item, pts, dts, at_ns))
 
     def flush(self) -> Sequence[Stamped[T]]:
-        """Give back the packet that was held; no second one came to confirm its jump."""
+        """Give back what was held; nothing came to tell its place better."""
+        if self._last_dts is None:
+            return self._begin()
         held, self._held = self._held, None
         return () if held is None else (self._extrapolate(held),)
 
@@ -134,7 +138,9 @@ class Timeline(Generic[T]):
         if self._held is not None:
             return self._settle(arrival)
         if self._last_dts is None:
-            return (self._first(arrival),)
+            self._leading.append(arrival)
+            waits = arrival.dts is None and len(self._leading) < LEADING_MAX
+            return () if waits else self._begin()
         if arrival.dts is None:
             return (self._extrapolate(arrival),)
         if self._step_is_usual(arrival.dts + self._unwrap(arrival.dts) - self._last_dts):
@@ -159,18 +165,33 @@ class Timeline(Generic[T]):
             return (self._jump(held), self._accept(arrival))
         return (self._extrapolate(held), *self._place_slowly(arrival))
 
-    def _first(self, arrival: _Arrival[T]) -> Stamped[T]:
-        pts = arrival.pts if arrival.pts is not None else (arrival.dts or 0)
-        dts = arrival.dts
-        if dts is None:
-            dts = pts - self._reorder * self._interval
-        if arrival.pts is None and arrival.dts is None:
-            self.unstamped += 1
-        pts = self._presentation(pts, dts)
-        self._last_dts, self._last_offset = dts, pts - dts
-        if arrival.at_ns is not None:
-            self._first_arrival = (arrival.at_ns, dts)
-        return Stamped(arrival.item, pts, dts)
+    def _begin(self) -> Sequence[Stamped[T]]:
+        """Place the packets up to the first with a decoding time, reckoning back from that one."""
+        leading, self._leading = self._leading, []
+        if not leading:
+            return ()
+        first_dts = self._reckon_first(leading)
+        if leading[-1].at_ns is not None:
+            self._first_arrival = (leading[-1].at_ns, first_dts)
+        found: list[Stamped[T]] = []
+        for index, arrival in enumerate(leading):
+            dts = first_dts + index * self._interval
+            self.unstamped += arrival.pts is None
+            pts = self._presentation(arrival.pts, dts)
+            found.append(Stamped(arrival.item, pts, dts))
+            self._last_dts = dts
+        self._last_offset = found[-1].pts - found[-1].dts
+        return found
+
+    def _reckon_first(self, leading: Sequence[_Arrival[T]]) -> int:
+        """The decoding time of the first packet."""
+        *_, last = leading
+        if last.dts is not None:
+            return last.dts - (len(leading) - 1) * self._interval
+        for index, arrival in enumerate(leading):
+            if arrival.pts is not None:
+                return arrival.pts - self._last_offset - index * self._interval
+        return 0
 
     def _accept(self, arrival: _Arrival[T], *, after_jump: bool = False) -> Stamped[T]:
         assert arrival.dts is not None and self._last_dts is not None
@@ -187,7 +208,7 @@ class Timeline(Generic[T]):
     def _presentation(self, pts: int | None, dts: int) -> int:
         """The line's pts; showing lies at or after decoding, and not far."""
         if pts is None:
-            return dts
+            return dts + self._last_offset
         for shift in (self._shift, *(self._shift + size for size in COUNTER_SIZES)):
             if -self._suspicious <= pts + shift - dts <= self._suspicious:
                 return max(pts + shift, dts)
@@ -211,14 +232,11 @@ class Timeline(Generic[T]):
         return lived_ns <= held.at_ns - at_ns + AHEAD_S * NS_PER_S
 
     def _extrapolate(self, arrival: _Arrival[T]) -> Stamped[T]:
-        if self._last_dts is None:
-            return self._first(arrival)
+        assert self._last_dts is not None
         self.unstamped += 1
         self._last_dts += self._interval
-        pts = self._last_dts + self._last_offset if arrival.dts is not None else None
-        if arrival.dts is None and arrival.pts is not None:
-            pts = self._presentation(arrival.pts, self._last_dts)
-        return Stamped(arrival.item, self._last_dts if pts is None else pts, self._last_dts)
+        pts = arrival.pts if arrival.dts is None else None  # of a damaged pair neither is believed
+        return Stamped(arrival.item, self._presentation(pts, self._last_dts), self._last_dts)
 
     def _unwrap(self, dts: int) -> int:
         """The shift that puts `dts` on the line, one turn of its counter later if that fits."""

@@ -23,6 +23,7 @@ from streaming.tracks import AnyPacket, SoundTrack, VideoTrack
 
 KEYFRAMES_REMEMBERED = 64
 SOUND_ADRIFT_S = 10  # sound further from the picture than this has lost its clock
+UNSTAMPED_SHARE = 0.1
 
 Fingerprint = tuple[int, int]
 """The source's own pts of a keyframe, and a checksum of its bytes."""
@@ -52,6 +53,7 @@ class Reel:
         self._adrift = SOUND_ADRIFT_S / track.time_base
         self.first_dts: int | None = None
         self._latest_dts: int | None = None
+        self._frames = 0
         self.damaged_packets = 0
         self.first_keyframe_at_ns: int | None = None
         """When the first packet that can be used came."""
@@ -69,8 +71,8 @@ class Reel:
 
     @property
     def has_sure_times(self) -> bool:
-        """Whether most frames carried a time of their own."""
-        return self.timeline.unstamped == 0
+        """Whether nearly all frames carried a time of their own."""
+        return self.timeline.unstamped <= UNSTAMPED_SHARE * self._frames
 
     def add(self, packet: AnyPacket, *, at_ns: int | None) -> Iterator[Piece]:
         """One packet; yields the pieces that it finishes.
@@ -109,6 +111,7 @@ class Reel:
         if self.first_dts is None:
             self.first_dts = stamped.dts
         self._latest_dts = stamped.dts
+        self._frames += 1
         yield from self._cutter.add_video(stamped, interval=self.timeline.interval_ticks)
 
     def _add_sound(self, packet: AnyPacket) -> None:

@@ -27,11 +27,21 @@ class TurnedClock:
 
     now: int = EPOCH_NS
     slept_s: list[float] = field(default_factory=list[float])
-    on_sleep: Callable[[], None] = lambda: None
+    due: list[tuple[float, Callable[[], object]]] = field(
+        default_factory=list[tuple[float, Callable[[], object]]]
+    )
 
     @property
     def clock(self) -> WallClock:
         return WallClock(now_ns=self.read, monotonic_ns=self.read, sleep=self.sleep)
+
+    @property
+    def elapsed_s(self) -> float:
+        return (self.now - EPOCH_NS) / 1_000_000_000
+
+    def at(self, elapsed_s: float, action: Callable[[], object]) -> None:
+        """Have something happen once so much has been slept; in order of time."""
+        self.due.append((elapsed_s, action))
 
     def read(self) -> int:
         return self.now
@@ -39,7 +49,8 @@ class TurnedClock:
     def sleep(self, seconds: float) -> None:
         self.slept_s.append(seconds)
         self.now += int(seconds * 1_000_000_000)
-        self.on_sleep()
+        while self.due and self.elapsed_s >= self.due[0][0]:
+            self.due.pop(0)[1]()
 
 
 @dataclass

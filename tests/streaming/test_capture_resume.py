@@ -228,7 +228,7 @@ class BusyStore(FootageStore):
 def test_a_wait_for_room_ends_with_a_stop(tmp_path: Path, recording: Path) -> None:
     stop = Event()
     clock = TurnedClock()
-    clock.on_sleep = lambda: stop.set() if len(clock.slept_s) > 30 else None
+    clock.at(300, stop.set)
 
     found = capture(
         recording,
@@ -267,7 +267,7 @@ def test_a_kill_while_the_bus_was_away_loses_nothing(
     tmp_path: Path, recording: Path, undisturbed: Outcome
 ) -> None:
     stop, clock = Event(), TurnedClock()
-    clock.on_sleep = stop.set  # by then all is stored and nothing published
+    clock.at(0, stop.set)  # by then all is stored and nothing published
     capture(recording, tmp_path, publish=failing(10**9), stop=stop, clock=clock)
 
     again = capture(recording, tmp_path)

@@ -1,0 +1,154 @@
+"""Cameras and servers that misbehave on demand, on the loopback interface."""
+
+import socket
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+LISTED = 3
+
+
+class Answer:
+    """What a served path gives: a status, a body, and how the body is sent."""
+
+    def __init__(
+        self,
+        body: bytes = b"",
+        *,
+        status: int = 200,
+        told_length: int | None = None,
+        then: Callable[[], object] = lambda: None,
+    ) -> None:
+        """
+        Args:
+            told_length: the Content-Length, if one is told.
+            then: called with the body sent and the connection still open.
+        """
+        self.body, self.status, self.told_length, self.then = body, status, told_length, then
+
+
+@contextmanager
+def http_server(answer: Callable[[str], Answer]) -> Generator[str]:
+    """Serve `answer(path)` for every GET; gives the base URL."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            given = answer(self.path)
+            self.send_response(given.status)
+            if given.told_length is not None:
+                self.send_header("Content-Length", str(given.told_length))
+            self.end_headers()
+            try:
+                self.wfile.write(given.body)
+                self.wfile.flush()
+                given.then()
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+class LivePlaylist:
+    """An HLS camera: films in pieces, of which the latest few are listed.
+
+    Time goes by when somebody reads the playlist: then the next of the pieces to come is filmed,
+    and where None comes, the camera goes off.
+    """
+
+    def __init__(self, *filmed: Path, to_come: Sequence[Path | None] = ()) -> None:
+        self._pieces: list[tuple[str, bytes]] = []
+        self._to_come: list[Path | None] = []
+        self.is_over = False
+        self.switch_on(*filmed, to_come=to_come)
+
+    def switch_on(self, *filmed: Path, to_come: Sequence[Path | None] = ()) -> None:
+        """Come back with some pieces more than were filmed before."""
+        self.is_up = True
+        self._to_come = list(to_come)
+        for piece in filmed:
+            self._film(piece)
+
+    def restart(self, *filmed: Path, to_come: Sequence[Path | None] = ()) -> None:
+        """Come back with nothing but these."""
+        self._pieces.clear()
+        self.switch_on(*filmed, to_come=to_come)
+
+    def _film(self, piece: Path) -> None:
+        self._pieces.append((f"/{len(self._pieces)}.ts", piece.read_bytes()))
+
+    def _time_goes_by(self) -> None:
+        if self._to_come:
+            piece = self._to_come.pop(0)
+            if piece is None:
+                self.is_up = False
+            else:
+                self._film(piece)
+
+    def answer(self, path: str) -> Answer:
+        if path == "/live.m3u8":
+            if not self.is_up:
+                return Answer(status=503)
+            playlist = self._playlist()
+            self._time_goes_by()
+            return Answer(playlist)
+        body = dict(self._pieces).get(path)
+        return Answer(status=404) if body is None else Answer(body, told_length=len(body))
+
+    def _playlist(self) -> bytes:
+        first = max(0, len(self._pieces) - LISTED)
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
+        lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first}")
+        for name, _ in self._pieces[first:]:
+            lines += ["#EXTINF:0.1,", name.lstrip("/")]  # a client asks again as soon as that
+        if self.is_over:
+            lines.append("#EXT-X-ENDLIST")
+        return ("\n".join(lines) + "\n").encode()
+
+
+@contextmanager
+def rtsp_refusing(status: str) -> Generator[str]:
+    """An RTSP camera that answers every request with `status`; gives its host and port."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # closed: the test is over
+                return
+            with connection:
+                while request := connection.recv(4096):
+                    sequence = next(
+                        line for line in request.decode().splitlines() if line.startswith("CSeq")
+                    )
+                    challenge = 'WWW-Authenticate: Basic realm="camera"'
+                    answer = f"RTSP/1.0 {status}\r\n{sequence}\r\n{challenge}\r\n\r\n"
+                    connection.sendall(answer.encode())
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+def free_port() -> int:
+    """A port of this machine that nobody uses just now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
