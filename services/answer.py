@@ -78,7 +78,7 @@ class Answerer:
         Raises:
             QuestionError, TimeError, NoSuchStream, StoreError, ModelError
         """
-        text = _checked(question.text)
+        text = checked(question.text)
         now_at = self._now_at()
         timed = find_times(text, now_at=now_at)
         rest = timed.rest or DEFAULT_QUESTION
@@ -180,7 +180,8 @@ class Answerer:
         return [one for one in tokens if one is not None]
 
 
-def _checked(question: str) -> str:
+def checked(question: str) -> str:
+    """The question without blanks around it, or a `QuestionError`."""
     question = question.strip()
     if not question:
         raise EmptyQuestion

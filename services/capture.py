@@ -9,8 +9,7 @@ seen. Statuses go to the record, where `longwatch streams` reads them.
 
 import logging
 import threading
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from memory.errors import SpanForgotten, StoreError, UnknownStream
@@ -39,6 +38,7 @@ from streaming.progress import CapturePlan, CaptureStatus, StreamState
 LOOK_S = 0.25  # between two looks at the registry
 STATUS_NS = NS_PER_S  # counters are written so often, a change of state at once
 STOP_S = 3.0  # a capture that waits for a silent source is left behind after this
+LET_GO = "being forgotten"
 
 log = logging.getLogger(__name__)
 
@@ -171,33 +171,31 @@ class Supervisor:
     def _look(self) -> None:
         record = self._parts.record
         try:
-            wanted = {
-                spec.stream_id: spec
-                for spec in record.streams()
-                if not record.cursor(cursor_of(PAUSED, spec))
+            specs = {spec.stream_id: spec for spec in record.streams()}
+            paused = {
+                name for name, spec in specs.items() if record.cursor(cursor_of(PAUSED, spec))
             }
+            self._follow(specs, paused)
         except StoreError as error:
-            if action_for(error) is Action.RETRY:
-                return
-            raise
+            if action_for(error) is not Action.RETRY:
+                raise
+
+    def _follow(self, specs: dict[str, StreamSpec], paused: set[str]) -> None:
         for name, capture in list(self._captures.items()):
             if capture.crash is not None:
                 raise capture.crash
-            spec = wanted.get(name)
-            if spec is None or spec.added_at != capture.spec.added_at:
-                self._let_go(name, capture)
-        for name in wanted.keys() - self._captures.keys():
-            self._captures[name] = StreamCapture(wanted[name], self._parts)
-
-    def _let_go(self, name: str, capture: StreamCapture) -> None:
-        """Stop a capture; when it has stopped, say so to whoever waits for that."""
-        capture.stop()
-        if capture.is_running:
-            return
-        del self._captures[name]
-        with suppress(UnknownStream):
-            paused = replace(capture.status, state=StreamState.PAUSED, detail="being forgotten")
-            self._parts.record.set_status(name, shown_status(paused, self._parts.registry.now_at()))
+            spec = specs.get(name)
+            if spec is None or name in paused or spec.added_at != capture.spec.added_at:
+                capture.stop()
+                if not capture.is_running:
+                    del self._captures[name]
+        for name in specs.keys() - self._captures.keys():
+            if name not in paused:
+                self._captures[name] = StreamCapture(specs[name], self._parts)
+            elif not is_let_go(self._parts.record.status(name)):
+                let_go = CaptureStatus(state=StreamState.PAUSED, detail=LET_GO)
+                status = shown_status(let_go, self._parts.registry.now_at())
+                self._parts.record.set_status(name, status)
 
     def _announce_again(self) -> None:
         """Publish the last messages of each stream once more: a kill may have come before."""
@@ -228,6 +226,11 @@ def catalogue(record: Record, message: CaptureMessage) -> None:
 def publish(bus: Bus, message: CaptureMessage) -> None:
     stream_id = message.stream_id if isinstance(message, StreamEnded) else message.span.stream_id
     bus.publish(TOPIC_SEGMENTS, key=stream_id, value=message.model_dump_json().encode())
+
+
+def is_let_go(status: StreamStatus | None) -> bool:
+    """Whether nothing of a stream is captured any more, because somebody wants to forget it."""
+    return status is not None and (status.state, status.detail) == (StreamState.PAUSED, LET_GO)
 
 
 def shown_status(status: CaptureStatus, now_at: datetime) -> StreamStatus:

@@ -12,11 +12,11 @@ from memory.faiss_index import open_index
 from memory.forgetting import Forgotten, forget, forget_stream
 from memory.forgetting import Stores as ForgettingStores
 from memory.values import StreamSpec
+from services.capture import is_let_go
 from services.errors import DataDirectoryBusy
 from services.progress import PAUSED, cursor_of, note_captured
 from services.wiring import Stores, locked
 from streaming.messages import Span
-from streaming.progress import StreamState
 
 WAIT_S = 20.0  # for a capture to stop: longer than a silent source keeps it waiting
 LOOK_S = 0.1
@@ -77,8 +77,7 @@ def _wait_until_let_go(stores: Stores, spec: StreamSpec) -> None:
     stores.record.set_cursor(cursor_of(PAUSED, spec), 1)
     pause = threading.Event()
     for _ in range(round(WAIT_S / LOOK_S)):
-        status = stores.record.status(spec.stream_id)
-        if status is not None and status.state == StreamState.PAUSED.value:
+        if is_let_go(stores.record.status(spec.stream_id)):
             return
         pause.wait(LOOK_S)
 

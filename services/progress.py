@@ -4,6 +4,8 @@ A stream that is forgotten and added again starts anew, so its numbers carry the
 was added.
 """
 
+from dataclasses import dataclass
+
 from memory.record import Record
 from memory.spans import END_OF_TIME_NS
 from memory.values import StreamSpec
@@ -12,6 +14,18 @@ from streaming.progress import CapturePosition
 from streaming.sources import parse_source
 
 CAPTURED, SEQUENCE, ANALYSED, PAUSED = "captured", "sequence", "analysed", "paused"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamProgress:
+    """How far one stream is captured and remembered."""
+
+    stream_id: str
+    state: str
+    detail: str
+    captured_ns: int
+    remembered_ns: int
+    clips: int
 
 
 def cursor_of(what: str, spec: StreamSpec) -> str:
@@ -65,3 +79,20 @@ def note_remembered(record: Record, spec: StreamSpec, until_ns: int) -> None:
     name = cursor_of(ANALYSED, spec)
     if until_ns > (record.cursor(name) or 0):
         record.set_cursor(name, until_ns)
+
+
+def progress_of(record: Record) -> list[StreamProgress]:
+    progress: list[StreamProgress] = []
+    for spec in record.streams():
+        status = record.status(spec.stream_id)
+        progress.append(
+            StreamProgress(
+                stream_id=spec.stream_id,
+                state=status.state if status else "new",
+                detail=status.detail if status else "",
+                captured_ns=captured_until_ns(record, spec),
+                remembered_ns=remembered_until_ns(record, spec),
+                clips=record.counts(spec.stream_id).clips,
+            )
+        )
+    return progress

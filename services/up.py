@@ -15,13 +15,7 @@ from services.analyse import Analyst, policy_of
 from services.capture import CaptureParts, Supervisor
 from services.forget import SavedVectors
 from services.index import IndexKeeper
-from services.progress import (
-    PAUSED,
-    captured_until_ns,
-    cursor_of,
-    is_recording,
-    remembered_until_ns,
-)
+from services.progress import PAUSED, StreamProgress, cursor_of, is_recording, progress_of
 from services.remember import Rememberer
 from services.settings import Settings
 from services.wiring import LoadEngine, Stores, locked, open_index, opened, opened_bus, wall_clock
@@ -33,18 +27,6 @@ ANALYSE, INDEX = "analyse", "index"
 TICK_S = 0.2
 TRIM_EVERY_NS = 600 * NS_PER_S
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
-
-
-@dataclass(frozen=True, slots=True)
-class StreamProgress:
-    """How far one stream is captured and remembered."""
-
-    stream_id: str
-    state: str
-    detail: str
-    captured_ns: int
-    remembered_ns: int
-    clips: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +71,8 @@ class _Service:
         self._trimmed_ns = self._clock.monotonic_ns()
 
     def run(self, stop: threading.Event) -> None:
-        threads = [
-            self._thread("capture", self._supervisor.run),
-            self._thread("watch", self._watch),
-        ]
+        capture = self._thread("capture", self._supervisor.run)
+        watch = self._thread("watch", self._watch)
         try:
             while not stop.is_set() and self._failure is None:
                 self._tick()
@@ -101,9 +81,9 @@ class _Service:
                 stop.wait(TICK_S)
         finally:
             self._stop.set()
-            for thread in threads:
+            for thread in (capture, watch):
                 thread.join()
-        self._running.on_progress(progress_of(self._stores))
+        self._running.on_progress(progress_of(self._stores.record))
         if self._failure is not None:
             raise self._failure
 
@@ -156,7 +136,7 @@ class _Service:
             keeper.save()
 
     def _tick(self) -> None:
-        self._running.on_progress(progress_of(self._stores))
+        self._running.on_progress(progress_of(self._stores.record))
         if self._clock.monotonic_ns() - self._trimmed_ns >= TRIM_EVERY_NS:
             self._trimmed_ns = self._clock.monotonic_ns()
             trim(self._bus)
@@ -173,24 +153,6 @@ class _Service:
             self._bus.committed(topic).get(group, 0) == self._bus.end_offset(topic)
             for topic, group in ((TOPIC_SEGMENTS, ANALYSE), (TOPIC_CLIPS, INDEX))
         )
-
-
-def progress_of(stores: Stores) -> list[StreamProgress]:
-    record = stores.record
-    progress: list[StreamProgress] = []
-    for spec in record.streams():
-        status = record.status(spec.stream_id)
-        progress.append(
-            StreamProgress(
-                stream_id=spec.stream_id,
-                state=status.state if status else "new",
-                detail=status.detail if status else "",
-                captured_ns=captured_until_ns(record, spec),
-                remembered_ns=remembered_until_ns(record, spec),
-                clips=record.counts(spec.stream_id).clips,
-            )
-        )
-    return progress
 
 
 def trim(bus: Bus) -> None:

@@ -6,6 +6,7 @@ need neither start quickly.
 
 import fcntl
 import os
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,6 +34,8 @@ from streaming.sqlite_bus import SqliteBus
 
 if TYPE_CHECKING:
     from memory.faiss_index import OpenedIndex
+
+LOCK_TRIES, LOCK_WAIT_S = 3, 0.1
 
 
 class WatchingEngine(Engine, Protocol):
@@ -144,13 +147,22 @@ def locked(settings: Settings) -> Generator[None]:
     except OSError as error:
         raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
     with file:
+        _take(file.fileno(), settings)
+        yield
+
+
+def _take(descriptor: int, settings: Settings) -> None:
+    """Take the lock; whoever only looks whether a service runs holds it for an instant."""
+    for _ in range(LOCK_TRIES):
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise DataDirectoryBusy(settings.data) from error
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_WAIT_S)
         except OSError as error:
             raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
-        yield
+        else:
+            return
+    raise DataDirectoryBusy(settings.data)
 
 
 def _reason(error: OSError) -> str:

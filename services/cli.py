@@ -1,0 +1,322 @@
+"""The command `longwatch`.
+
+Commands are thin: they read options, call the part that knows, and show what it returns. What needs
+torch or faiss is imported inside the command that needs it, so that the others start quickly.
+"""
+
+import logging
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from services import cli_questions
+from services.console import (
+    EXIT_FAILED,
+    Json,
+    Tools,
+    log_to,
+    print_json,
+    reported,
+    tools_of,
+)
+from services.coverage import asked_of
+from services.doctor import examine, is_running, is_well
+from services.errors import BadTime, NothingStored
+from services.export import export as export_footage
+from services.moments import WallMoment, parse_bounds, parse_moment, show_ns
+from services.progress import progress_of
+from services.registry import NewStream
+from services.showing import (
+    StreamRow,
+    checks_json,
+    checks_table,
+    exported_json,
+    exported_lines,
+    forgotten_json,
+    forgotten_line,
+    progress_display,
+    streams_table,
+)
+from services.wiring import Stores, now_at, opened
+from streaming.messages import Span
+
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+app = typer.Typer(
+    name="longwatch",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+
+
+def main() -> None:
+    app(obj=Tools())
+
+
+@app.callback()
+def common(
+    context: typer.Context,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of what is remembered. Default: LONGWATCH_DATA, or longwatch-data."
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a checkpoint. Default: LONGWATCH_MODEL, or longwatch-nano."),
+    ] = None,
+) -> None:
+    """Watch video for days, remember what was seen, and answer questions about it.
+
+    To begin: [bold]longwatch demo[/]. For footage of your own, run [bold]longwatch up[/] in one
+    terminal, and in another [bold]longwatch add NAME FILE-OR-URL[/] and then [bold]longwatch ask
+    "What happened?"[/].
+
+    Exit codes: 0 done, 1 failed, 2 used wrongly, 3 nothing found, 4 that time was not watched,
+    5 another service runs on the data directory.
+    """
+    if not isinstance(context.obj, Tools):
+        context.obj = Tools()
+    context.obj = context.obj.with_settings(data=data, model=model)
+
+
+@app.command()
+def up(
+    context: typer.Context,
+    until_idle: Annotated[
+        bool, typer.Option(help="Stop when every file is at its end and remembered.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start watching; stop with Ctrl-C.
+
+    Captures every stream that was added, also those added later, remembers what the model sees,
+    and goes on where it stopped. One service at a time runs on a data directory (exit code 5).
+    """
+    from services.up import Running, run_service
+
+    tools, stop = tools_of(context), threading.Event()
+    log_to(tools.err, level=logging.INFO)
+    with (
+        reported(tools, as_json=as_json),
+        stopped_by_signals(stop),
+        progress_display(tools.out, as_json=as_json) as show,
+    ):
+        run_service(
+            Running(
+                settings=tools.settings,
+                load_engine=tools.load_engine,
+                until_idle=until_idle,
+                on_progress=show,
+            ),
+            stop,
+        )
+
+
+@app.command()
+def add(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Name of the stream: a-z, 0-9, - and _.")],
+    url: Annotated[str, typer.Argument(help="A file, or rtsp://, rtmp://, http(s):// (HLS too).")],
+    realtime: Annotated[
+        bool | None,
+        typer.Option(
+            "--realtime/--as-fast-as-possible",
+            help="Pace of a file: as it was filmed, or at once. A camera has its own.",
+            show_default="as fast as possible",
+        ),
+    ] = None,
+    starts_at: Annotated[
+        str | None, typer.Option(help="When a recording was made, such as 2025-03-01T14:00.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a stream: a camera or a file. A running service begins with it within a second."""
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings, make=True) as stores:
+        begun_at = None if starts_at is None else wall_time_of(starts_at)
+        spec = stores.registry.add(NewStream(name, url, realtime=realtime, starts_at=begun_at))
+        served = is_running(tools.settings)
+        if as_json:
+            print_json({"name": spec.stream_id, "url": spec.url, "is_served": served})
+            return
+        tools.out.print(f"added {spec.stream_id}: {spec.url}", markup=False, highlight=False)
+        if not served:
+            tools.out.print("start watching with: longwatch up")
+
+
+@app.command()
+def streams(context: typer.Context, as_json: Json = False) -> None:
+    """Show what is watched, and how well."""
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        rows = stream_rows(stores)
+        if as_json:
+            print_json([row.as_json() for row in rows])
+        elif rows:
+            tools.out.print(streams_table(rows))
+        else:
+            tools.out.print("no stream yet; add one with: longwatch add NAME FILE-OR-URL")
+
+
+cli_questions.register(app)
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    start: Annotated[str, typer.Argument(metavar="FROM", help="Such as 0:12:30 or a date.")],
+    end: Annotated[str, typer.Argument(metavar="TO", help="Such as 0:13:00 or a date.")],
+    out: Annotated[Path, typer.Argument(help="File to write: .mp4, .mkv or .mov.")],
+    as_json: Json = False,
+) -> None:
+    """Cut a playable file out of the stored footage, without encoding anything again.
+
+    It begins at the last keyframe at or before FROM, and says exactly where.
+    """
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        span = span_of(stores, stream, start, end)
+        exported = export_footage(stores.record, stores.footage, span, out)
+        if as_json:
+            print_json(exported_json(exported))
+        else:
+            for line in exported_lines(exported):
+                tools.out.print(line, markup=False, highlight=False)
+
+
+@app.command()
+def forget(
+    context: typer.Context,
+    stream: Annotated[str, typer.Argument(help="Name of the stream.")],
+    start: Annotated[
+        str | None, typer.Argument(metavar="[FROM]", help="Leave out to forget all of it.")
+    ] = None,
+    end: Annotated[str | None, typer.Argument(metavar="[TO]", help="Such as 0:13:00.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Delete footage and all that was remembered of it: a stream, or a part of one.
+
+    A segment or a clip that lies partly inside is deleted whole.
+    """
+    from services.forget import forget_span, forget_whole
+
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        stores.registry.stream(stream)
+        if start is None:
+            what, span = f"all of {stream}", None
+        else:
+            span = span_of(stores, stream, start, end)
+            what = f"{show_ns(span.start_ns)} to {show_ns(span.end_ns)} of {stream}"
+        if not yes:
+            typer.confirm(f"Forget {what}, for ever?", abort=True, err=as_json)
+        gone = forget_whole(stores, stream) if span is None else forget_span(stores, span)
+        if as_json:
+            print_json(forgotten_json(gone))
+        else:
+            tools.out.print(forgotten_line(gone), markup=False, highlight=False)
+
+
+@app.command()
+def doctor(context: typer.Context, as_json: Json = False) -> None:
+    """Show what is installed, which engines are used, what is missing, and how to get it."""
+    tools = tools_of(context)
+    checks = examine(tools.settings)
+    if as_json:
+        print_json(checks_json(checks))
+    else:
+        tools.out.print(checks_table(checks))
+    if not is_well(checks):
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    minutes: Annotated[
+        float, typer.Option(min=5, help="How much footage is rendered and watched.")
+    ] = 30,
+    keep: Annotated[
+        Path | None, typer.Option(help="Keep everything in this directory, to ask on.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Watch half an hour of rendered video, then ask about it and check the answers.
+
+    The video shows a small scripted world, so what is true is known exactly.
+    """
+    from services.demo import run_demo
+
+    tools = tools_of(context)
+    log_to(tools.err, level=logging.WARNING)
+    with reported(tools, as_json=as_json), stopped_by_signals(stop := threading.Event()):
+        run_demo(tools, minutes=minutes, keep=keep, as_json=as_json, stop=stop)
+
+
+def stream_rows(stores: Stores) -> list[StreamRow]:
+    record, served = stores.record, is_running(stores.settings)
+    return [
+        StreamRow(
+            spec=spec,
+            status=record.status(spec.stream_id),
+            progress=progress,
+            gaps=record.counts(spec.stream_id).gaps,
+            is_served=served,
+        )
+        for spec, progress in zip(record.streams(), progress_of(record), strict=True)
+    ]
+
+
+def span_of(stores: Stores, stream: str, start: str, end: str | None) -> Span:
+    """The span of a stream that two arguments mean; its end is cut to what there is.
+
+    Raises:
+        TimeError, NoSuchStream, NothingStored
+    """
+    now = now_at()
+    bounds = parse_bounds(start, end, now_at=now)
+    asked = asked_of(stores.record, [stores.registry.stream(stream)], bounds, now_at=now)
+    span = asked[0].span if asked else None
+    if span is None:
+        raise NothingStored(stream, start, end or "the end")
+    return span
+
+
+def wall_time_of(text: str) -> datetime:
+    """A date or time of day, as an option."""
+    moment = parse_moment(text, now_at=now_at())
+    if not isinstance(moment, WallMoment):
+        raise BadTime(text)
+    return moment.at
+
+
+@contextmanager
+def stopped_by_signals(stop: threading.Event) -> Generator[None]:
+    """Let the first Ctrl-C or SIGTERM stop cleanly, and the second one at once."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""What is installed, which engines are used, what is missing, and how to get it.
+
+Looks, and changes nothing; each check stands alone, so that one that fails hides no other.
+"""
+
+import os
+import platform
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib import metadata, util
+from pathlib import Path
+
+from services.errors import DataDirectoryError
+from services.settings import SHIPPED_MODEL, Settings
+from services.wiring import locked
+
+OLDEST_PYTHON = (3, 11)
+LITTLE_SPACE_BYTES = 2 * 2**30
+OPTIONAL = {
+    "kafka": ("kafka", "a shared log instead of SQLite; not used in this version"),
+    "redis": ("redis", "a shared record instead of SQLite; not used in this version"),
+    "ray": ("ray", "analysis on several machines; not used in this version"),
+    "sglang": ("sglang", "a model server instead of one in process; not used in this version"),
+}
+
+
+class Health(StrEnum):
+    OK = "ok"
+    WARNING = "warning"
+    MISSING = "missing"
+    OPTIONAL = "optional"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at, and what to do if it is not well."""
+
+    name: str
+    health: Health
+    found: str
+    remedy: str = ""
+
+
+def examine(settings: Settings) -> list[Check]:
+    return [*_software(), *_engines(settings), *_data(settings), *_optional()]
+
+
+def is_well(checks: list[Check]) -> bool:
+    return all(check.health is not Health.MISSING for check in checks)
+
+
+def _software() -> Iterator[Check]:
+    version = platform.python_version()
+    if sys.version_info >= OLDEST_PYTHON:
+        yield Check("python", Health.OK, version)
+    else:
+        yield Check("python", Health.MISSING, version, "install Python 3.11 or newer")
+    for package in ("av", "numpy", "pydantic", "torch", "transformers", "fsspec"):
+        yield _package(package, package, "pip install -c constraints.txt '.[cpu]'")
+    faiss = next((name for name in ("faiss-cpu", "faiss-gpu") if _version(name)), "faiss-cpu")
+    yield _package("faiss", faiss, "pip install -c constraints.txt '.[cpu]' (or '.[gpu]')")
+    yield _fts5()
+
+
+def _package(name: str, distribution: str, remedy: str) -> Check:
+    version = _version(distribution)
+    if version is None:
+        return Check(name, Health.MISSING, "not installed", remedy)
+    return Check(name, Health.OK, version)
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _fts5() -> Check:
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.execute("create virtual table words using fts5 (text)")
+    except sqlite3.OperationalError:
+        remedy = "use a Python whose SQLite has FTS5, such as Debian's or python.org's"
+        return Check("sqlite", Health.MISSING, f"{sqlite3.sqlite_version} without FTS5", remedy)
+    finally:
+        connection.close()
+    return Check("sqlite", Health.OK, f"{sqlite3.sqlite_version} with FTS5")
+
+
+def _engines(settings: Settings) -> Iterator[Check]:
+    yield Check("log between services", Health.OK, f"SQLite, {settings.bus_path}")
+    yield Check("record", Health.OK, f"SQLite, {settings.record_path}")
+    yield Check("vectors", Health.OK, f"FAISS on the CPU, {settings.index_path}")
+    yield Check("footage", Health.OK, settings.footage)
+    yield Check("tokens", Health.OK, settings.tokens)
+    yield _model(settings.model)
+    yield _device()
+
+
+def _model(path: Path) -> Check:
+    name = "longwatch-nano" if path == SHIPPED_MODEL else str(path)
+    if not (path / "config.json").is_file():
+        remedy = "set LONGWATCH_MODEL to the folder of a checkpoint"
+        return Check("model", Health.MISSING, f"{name}: no config.json in it", remedy)
+    if not any(path.glob("*.safetensors")):
+        remedy = "fetch the checkpoint again, whole"
+        return Check("model", Health.MISSING, f"{name}: no weights in it", remedy)
+    size_bytes = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
+    return Check("model", Health.OK, f"{name}, in process, {size_bytes / 2**20:.0f} MiB")
+
+
+def _device() -> Check:
+    if util.find_spec("torch") is None:
+        return Check("device", Health.MISSING, "torch is not installed")
+    import torch
+
+    cores = os.cpu_count() or 1
+    if torch.cuda.is_available():
+        return Check("device", Health.OK, f"{torch.cuda.get_device_name()}; {cores} CPU cores")
+    return Check("device", Health.OK, f"{cores} CPU cores; no GPU that torch can use")
+
+
+def _data(settings: Settings) -> Iterator[Check]:
+    data = settings.data
+    if not data.exists():
+        yield Check("data directory", Health.OK, f"{data} is made when it is first used")
+        data = _existing_parent(data)
+    if not os.access(data, os.W_OK | os.X_OK):
+        remedy = "give this user the right to write there, or set LONGWATCH_DATA"
+        yield Check("data directory", Health.MISSING, f"{data} may not be written", remedy)
+        return
+    free_bytes = shutil.disk_usage(data).free
+    health = Health.OK if free_bytes >= LITTLE_SPACE_BYTES else Health.WARNING
+    remedy = "" if health is Health.OK else "make room, or forget old footage"
+    yield Check("disk", health, f"{free_bytes / 2**30:.1f} GiB free at {data}", remedy)
+    if settings.lock_path.exists():
+        yield Check("service", Health.OK, "running" if is_running(settings) else "not running")
+
+
+def is_running(settings: Settings) -> bool:
+    """Whether a service holds the data directory."""
+    if not settings.lock_path.exists():
+        return False
+    try:
+        with locked(settings):
+            return False
+    except DataDirectoryError:
+        return True
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(parent for parent in path.absolute().parents if parent.exists())
+
+
+def _optional() -> Iterator[Check]:
+    for name, (module, use) in OPTIONAL.items():
+        found = "installed" if util.find_spec(module) else "not installed"
+        yield Check(name, Health.OPTIONAL, f"{found}: {use}")

@@ -1,0 +1,109 @@
+"""A second, obvious `Engine`: it reads brightness, and tells what a very simple film shows.
+
+A second of film is dark, dim or bright (`LEVELS`). A note's events are the stretches of one level
+that is not dark; its text ends with a mark that depends on the notes before it, so that a record
+that went wrong once stays different for ever. It understands questions such as
+
+    when: a bright light          count: a bright light       state: a bright light | a dim light
+    first: a bright light         last: a bright light        order: a bright light, a dim light
+"""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from memory.words import content_words
+from models.engine import ClipTokens, EncodedClip
+from models.errors import UnparsableReply
+from models.layout import Pooling, StreamLayout
+from models.schemas import Note, NoteEvent, Plan
+
+LEVELS = {"dark": 20, "dim": 120, "bright": 230}
+TEXT_OF = {"dim": "a dim light shines", "bright": "a bright light shines"}
+WIDTH = 32
+LAYOUT = StreamLayout(clip_length_s=10, fps=1, max_frames=10, image_size_px=16, compression=Pooling())
+
+
+class ScriptedEngine:
+    """Implements `models.engine.Engine`, and `layout`."""
+
+    def __init__(self, *, model_id: str = "scripted@1") -> None:
+        self.model_id = model_id
+        self.encoder_id = "scripted-encoder"
+        self.layout = LAYOUT
+        self.layout_id = LAYOUT.layout_id
+        self.vector_width = WIDTH
+        self.asked: list[tuple[str, tuple[str, ...], int]] = []
+
+    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+        brightness_T1 = frames_THWC.reshape(len(frames_THWC), -1).mean(axis=1)[:, None]
+        tokens = ClipTokens(
+            tokens_KD=brightness_T1.astype(np.float16),
+            frame_K=np.arange(len(frames_THWC), dtype=np.int16),
+            times_s_T=np.asarray(times_s_T, dtype=np.float32),
+            layout_id=self.layout_id,
+            encoder_id=self.encoder_id,
+        )
+        return EncodedClip(tokens, self.embed([seen_in(tokens)])[0])
+
+    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+        seen = seen_in(clip)
+        mark = hashlib.sha256("\n".join([seen, *previous]).encode()).hexdigest()[:8]
+        return Note(text=f"{seen} ({mark})", events=tuple(events_in(clip)))
+
+    def plan(self, question: str) -> Plan:
+        intent, colon, rest = question.partition(":")
+        if not colon:
+            raise UnparsableReply("plan", question)
+        begins, _, ends = rest.partition("|")
+        events, ended_by = (
+            tuple(part.strip(" ?.") for part in half.split(",") if part.strip(" ?."))
+            for half in (begins, ends)
+        )
+        which = intent.strip().lower()
+        if which in ("first", "last"):
+            return Plan.model_validate({"intent": "when", "events": events, "which": which})
+        return Plan.model_validate({"intent": which, "events": events, "ended_by": ended_by})
+
+    def judge(self, clip: ClipTokens, claim: str) -> float:
+        seen = {word for text in seen_in(clip).split(", ") for word in content_words(text)}
+        return 0.99 if seen.issuperset(content_words(claim)) else 0.01
+
+    def answer(
+        self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
+    ) -> Iterator[str]:
+        self.asked.append((question, tuple(findings), len(clips)))
+        cited = ", ".join(f"[{number}]" for number in range(1, len(findings)))
+        text = f"{findings[0].removeprefix('result: ')} at {cited}."
+        for start in range(0, len(text), 3):
+            yield text[start : start + 3]
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        vectors = np.zeros((len(texts), WIDTH), dtype=np.float32)
+        for row, text in enumerate(texts):
+            for word in content_words(text) or ("",):
+                digest = hashlib.sha256(word.encode()).digest()
+                vectors[row, digest[0] % WIDTH] += 1
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def events_in(clip: ClipTokens) -> Iterator[NoteEvent]:
+    levels = [level_of(float(value)) for value in clip.tokens_KD[:, 0]]
+    times_s = [float(time_s) for time_s in clip.times_s_T]
+    start = 0
+    for position in range(1, len(levels) + 1):
+        if position == len(levels) or levels[position] != levels[start]:
+            if levels[start] in TEXT_OF:
+                end_s = times_s[position] if position < len(levels) else times_s[-1] + 1
+                yield NoteEvent(start_s=times_s[start], end_s=end_s, text=TEXT_OF[levels[start]])
+            start = position
+
+
+def seen_in(clip: ClipTokens) -> str:
+    return ", ".join(event.text for event in events_in(clip)) or "nothing shines"
+
+
+def level_of(brightness: float) -> str:
+    return min(LEVELS, key=lambda level: abs(LEVELS[level] - brightness))
