@@ -66,13 +66,10 @@ def common(
     context: typer.Context,
     data: Annotated[
         Path | None,
-        typer.Option(
-            help="Directory of what is remembered. Default: LONGWATCH_DATA, or longwatch-data."
-        ),
+        typer.Option(help="Directory of what is remembered, instead of LONGWATCH_DATA."),
     ] = None,
     model: Annotated[
-        Path | None,
-        typer.Option(help="Folder of a checkpoint. Default: LONGWATCH_MODEL, or longwatch-nano."),
+        Path | None, typer.Option(help="Folder of a checkpoint, instead of LONGWATCH_MODEL.")
     ] = None,
 ) -> None:
     """Watch video for days, remember what was seen, and answer questions about it.

@@ -27,6 +27,7 @@ class Asked:
     epoch_at: datetime
     start_ns: int
     end_ns: int
+    now_ns: int
 
     @property
     def span(self) -> Span | None:
@@ -50,17 +51,14 @@ def asked_of(
         RangeInFuture: it starts after the footage of every stream.
     """
     asked: list[Asked] = []
-    ends_ns: list[int] = []
     for spec in specs:
         if spec.epoch_at is not None:
             now_ns = now_of(record, spec, spec.epoch_at, now_at=now_at)
             start_ns, end_ns = bounds.resolve(epoch_at=spec.epoch_at, now_ns=now_ns)
-            asked.append(Asked(spec, spec.epoch_at, start_ns, end_ns))
-            ends_ns.append(now_ns)
-    if bounds.start is not None and any(ends_ns):
-        late = [one.start_ns >= now_ns for one, now_ns in zip(asked, ends_ns, strict=True)]
-        if all(late):
-            raise RangeInFuture(show_ns(asked[0].start_ns), show_ns(ends_ns[0]))
+            asked.append(Asked(spec, spec.epoch_at, start_ns, end_ns, now_ns))
+    begun = [one for one in asked if one.now_ns]
+    if begun and bounds.start is not None and all(one.start_ns >= one.now_ns for one in begun):
+        raise RangeInFuture(show_ns(begun[0].start_ns), show_ns(begun[0].now_ns))
     return asked
 
 
@@ -78,7 +76,7 @@ def coverage_of(record: Record, asked: Sequence[Asked]) -> Coverage:
     gaps: list[StreamGap] = []
     for one in asked:
         if one.span is not None:
-            gaps += _unwatched(record, one.spec, one.span)
+            gaps += _unwatched(record, one, one.span)
     asked_ns = sum(span.end_ns - span.start_ns for span in spans)
     missed_ns = sum(gap.span.end_ns - gap.span.start_ns for gap in gaps)
     return Coverage(
@@ -86,19 +84,20 @@ def coverage_of(record: Record, asked: Sequence[Asked]) -> Coverage:
     )
 
 
-def _unwatched(record: Record, spec: StreamSpec, span: Span) -> list[StreamGap]:
+def _unwatched(record: Record, asked: Asked, span: Span) -> list[StreamGap]:
     """The parts of the span that were not watched, each with its reason, in order of time."""
     reported = record.gaps([span])
     stored = (segment.span for segment in record.segments([span]))
-    captured_ns = captured_until_ns(record, spec)
-    analysed_ns = remembered_until_ns(record, spec)
+    captured_ns = captured_until_ns(record, asked.spec)
+    analysed_ns = remembered_until_ns(record, asked.spec)
+    is_fresh = asked.now_ns - captured_ns <= FRESH_NS
     gaps: list[StreamGap] = []
     for hole in _holes(span, stored):
         for gap in reported:
             gaps += _within(hole, gap.span, gap.reason)
         for part in outside(hole, [gap.span for gap in reported]):
-            fresh = part.start_ns >= captured_ns and part.end_ns - part.start_ns <= FRESH_NS
-            reason = GapReason.NOT_ANALYSED if fresh else GapReason.NOT_RUNNING
+            is_coming = is_fresh and part.start_ns >= captured_ns
+            reason = GapReason.NOT_ANALYSED if is_coming else GapReason.NOT_RUNNING
             gaps.append(StreamGap(span=part, reason=reason))
     for gap in reported:  # stored, but no picture of it could be read
         for part in outside(gap.span, [one.span for one in gaps]):

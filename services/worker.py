@@ -88,9 +88,9 @@ class Worker(Generic[T]):
                     self._step(pool)
                     wait_s = FIRST_WAIT_S
                 except Exception as error:  # noqa: BLE001 - the one place that decides
-                    self._decide(error, wait_s)
-                    stop.wait(wait_s if self._condemned is None else 0)
-                    wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+                    if self._decide(error, wait_s) is Action.RETRY:
+                        stop.wait(wait_s)
+                        wait_s = min(2 * wait_s, LONGEST_WAIT_S)
             self._drop_pending()
 
     def _step(self, pool: ThreadPoolExecutor) -> None:
@@ -121,10 +121,10 @@ class Worker(Generic[T]):
                 prepared = pool.submit(self._handler.prepare, record)
                 self._pending.append(Pending(record, prepared))
 
-    def _decide(self, error: Exception, wait_s: float) -> None:
+    def _decide(self, error: Exception, wait_s: float) -> Action:
         record = self._pending[0].record if self._pending else None
         at = f"{record.topic} {record.offset}" if record else "poll"
-        match action_for(error):
+        match action := action_for(error):
             case Action.RETRY:
                 log.warning("%s: %s: %s; again in %.1f s", self.name, at, error, wait_s)
                 self._rewind()
@@ -135,6 +135,7 @@ class Worker(Generic[T]):
                 self._drop_pending()
                 log.error("%s: %s: %s", self.name, at, error, exc_info=error)
                 raise WorkerCrashed(self.name, reason=str(error) or repr(error)) from error
+        return action
 
     def _rewind(self) -> None:
         """Poll and prepare again what is not handled, the failed record first."""

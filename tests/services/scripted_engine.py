@@ -23,7 +23,9 @@ from models.schemas import Note, NoteEvent, Plan
 LEVELS = {"dark": 20, "dim": 120, "bright": 230}
 TEXT_OF = {"dim": "a dim light shines", "bright": "a bright light shines"}
 WIDTH = 32
-LAYOUT = StreamLayout(clip_length_s=10, fps=1, max_frames=10, image_size_px=16, compression=Pooling())
+LAYOUT = StreamLayout(
+    clip_length_s=10, fps=1, max_frames=10, image_size_px=16, compression=Pooling()
+)
 
 
 class ScriptedEngine:

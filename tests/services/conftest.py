@@ -1,0 +1,67 @@
+"""A memory to ask: a film of light, captured, analysed and remembered by the real service."""
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.registry import NewStream
+from services.settings import Settings, load_settings
+from services.up import Running, run_service
+from services.wiring import Stores, opened
+from tests.services.films import film, story
+from tests.services.scripted_engine import ScriptedEngine
+
+STORY = story(
+    ("dark", 12), ("bright", 3), ("dark", 4), ("dim", 5), ("dark", 10), ("bright", 2), ("dark", 9)
+)
+"""Bright at 12-15 and 34-36, dim at 19-24, over at 45 seconds."""
+
+
+def serve(settings: Settings, engine: ScriptedEngine | None = None) -> None:
+    """Run the service in this process until everything is remembered."""
+    running = Running(
+        settings=settings,
+        load_engine=lambda settings: engine or ScriptedEngine(),
+        until_idle=True,
+    )
+    run_service(running, threading.Event())
+
+
+def remember(settings: Settings, name: str, path: Path) -> None:
+    with opened(settings, make=True) as stores:
+        stores.registry.add(NewStream(name, str(path)))
+    serve(settings)
+
+
+@pytest.fixture(scope="session")
+def light_film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("films") / "light.mp4", STORY)
+
+
+@pytest.fixture(scope="session")
+def remembered_once(light_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("memory") / "data"
+    remember(load_settings(data=data), "cam", light_film)
+    return data
+
+
+@pytest.fixture
+def settings(remembered_once: Path, tmp_path: Path) -> Settings:
+    """A data directory of this test's own, in which the film is remembered as "cam"."""
+    shutil.copytree(remembered_once, tmp_path / "data")
+    return load_settings(data=tmp_path / "data")
+
+
+@pytest.fixture
+def empty(tmp_path: Path) -> Settings:
+    """A data directory that does not exist yet."""
+    return load_settings(data=tmp_path / "data")
+
+
+@pytest.fixture
+def stores(settings: Settings) -> Iterator[Stores]:
+    with opened(settings) as stores:
+        yield stores

@@ -1,0 +1,26 @@
+"""The command `longwatch` with the scripted engine, for tests that need a process of its own.
+
+    python -m tests.services.scripted_service --data DIR up --until-idle
+
+Environment: SCRIPTED_SLOWNESS_S, how long each note takes, so that there is something to kill.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+
+from models.engine import ClipTokens
+from models.schemas import Note
+from services.cli import app
+from services.console import Tools
+from tests.services.scripted_engine import ScriptedEngine
+
+
+class SlowEngine(ScriptedEngine):
+    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+        time.sleep(float(os.environ.get("SCRIPTED_SLOWNESS_S", "0")))  # noqa: TID251
+        return super().describe(clip, previous=previous)
+
+
+if __name__ == "__main__":
+    app(obj=Tools(load_engine=lambda settings: SlowEngine()))

@@ -1,0 +1,72 @@
+"""Our own words: exact times for [n], and what is said without evidence."""
+
+import pytest
+
+from models.schemas import Intent
+from services.wording import cite, unwatched, without_evidence
+from streaming.messages import NS_PER_S, Coverage, GapReason, Span, StreamGap, Verdict
+
+SPAN = Span(stream_id="a", start_ns=0, end_ns=600 * NS_PER_S)
+WATCHED = Coverage(asked=(SPAN,), asked_ns=600 * NS_PER_S, watched_ns=600 * NS_PER_S)
+PART = Coverage(
+    asked=(SPAN,),
+    asked_ns=600 * NS_PER_S,
+    watched_ns=500 * NS_PER_S,
+    gaps=(
+        StreamGap(
+            span=Span(stream_id="a", start_ns=0, end_ns=100 * NS_PER_S),
+            reason=GapReason.UNREACHABLE,
+        ),
+    ),
+)
+NONE = PART.model_copy(update={"watched_ns": 0})
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_citations_become_times_however_the_text_is_cut(size: int) -> None:
+    text = "Twice: [1] and [2], not [7]; see [a] and [12"
+    pieces = [text[at : at + size] for at in range(0, len(text), size)]
+
+    said = "".join(cite(pieces, ["0:00:01", "0:00:02"]))
+
+    assert said == "Twice: 0:00:01 and 0:00:02, not ; see [a] and [12"
+
+
+def test_words_are_not_held_back_for_a_citation_that_is_not_begun() -> None:
+    assert list(cite(["One ", "two [", "1] three"], ["X"])) == ["One ", "two ", "X three"]
+
+
+@pytest.mark.parametrize(
+    "intent", ["when", "count", "order", "between", "state", "exists", "describe"]
+)
+def test_the_three_ways_not_to_know_differ(intent: Intent) -> None:
+    said = {
+        without_evidence(verdict, intent, coverage)
+        for verdict, coverage in (
+            (Verdict.NOT_FOUND, WATCHED),
+            (Verdict.NOT_VISIBLE, WATCHED),
+            (Verdict.NOT_WATCHED, NONE),
+        )
+    }
+
+    assert len(said) == 3
+
+
+def test_not_found_says_what_was_not_watched() -> None:
+    said = without_evidence(Verdict.NOT_FOUND, "exists", PART)
+
+    assert said == (
+        "No: nothing like that was noted. "
+        "Of the 0:10:00 asked about, 0:01:40 was not watched (unreachable)."
+    )
+
+
+def test_not_watched_says_why() -> None:
+    assert "unreachable" in without_evidence(Verdict.NOT_WATCHED, "when", NONE)
+    assert "no footage" in without_evidence(
+        Verdict.NOT_WATCHED, "when", NONE.model_copy(update={"asked": ()})
+    )
+
+
+def test_all_watched_needs_no_words() -> None:
+    assert unwatched(WATCHED) == ""
