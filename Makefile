@@ -6,6 +6,7 @@
 
 EXTRAS ?= cpu,dev
 PYTEST_ARGS ?=
+BENCHMARKS ?= decode compression "accuracy --work longwatch-bench"
 BIN := .venv/bin
 PACKAGES := streaming memory models services tests benchmarks
 
@@ -31,8 +32,9 @@ fix: setup ## Format, and repair what can be repaired
 	@$(BIN)/ruff check --fix $(PACKAGES)
 	@$(BIN)/ruff format $(PACKAGES)
 
-bench: setup ## Measure, and write benchmarks/results and the plots
-	@$(BIN)/python -m benchmarks.run
+bench: ## Measure, and write benchmarks/results (hours; one alone: BENCHMARKS=decode)
+	@EXTRAS=$(EXTRAS),bench bash .ci/setup
+	@for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 lock: setup ## Write constraints.txt anew from what .venv holds
 	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable \
