@@ -18,6 +18,7 @@ setup: ## Install everything into .venv (the commands below do so by themselves)
 
 demo: setup ## Watch half an hour of video, then ask about it
 	@$(BIN)/longwatch demo
+	@echo "To have the command longwatch in this shell: source .venv/bin/activate"
 
 test: setup ## Run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
