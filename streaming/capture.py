@@ -144,6 +144,10 @@ class Capture:
             width_px=source.video.codec_context.width,
             height_px=source.video.codec_context.height,
         )
+        if take.reel.has_to_decode:
+            self._warn(
+                "its container keeps no times for B-frames: they are had by decoding, slowly"
+            )
         if take.reel.sound_left_out:
             self._warn(f"sound is left out: {take.reel.sound_left_out} does not fit the segments")
         try:

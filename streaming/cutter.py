@@ -1,14 +1,14 @@
 """Where a stream of packets is cut into segments.
 
 Cuts lie at keyframes, so that every segment decodes by itself, and depend on nothing but the
-packets: the same file gives the same segments, in any process and at any speed. A segment ends at
-the first keyframe 4 s or more after its start. Exceptions:
+packets: the same file gives the same segments, in any process and on any machine. A segment ends at
+the first keyframe that lies `min_s` or more after its start. Exceptions:
 
     open GOP          pictures that are shown before the keyframe, but decoded after it, need the
-                      segment before; up to 10 s the cut waits for a keyframe without such
+                      segment before; for a while the cut waits for a keyframe without such
     new parameters    at once: one file holds one picture size
     jump in time      at once: a segment has no hole; packets up to the next keyframe are dropped
-    no keyframe       after 128 MiB; packets up to the next keyframe are dropped
+    no keyframe       after `max_bytes`; packets up to the next keyframe are dropped
 
 A segment ends where the next one starts, or where its own last frame stops being shown.
 Knows stamps on the unbroken line of `streaming.clock`, and no media time.
@@ -26,9 +26,14 @@ from streaming.tracks import AnyPacket, VideoTrack
 class CutPolicy:
     """How long segments are."""
 
-    min_s: float = 4.0
-    open_gop_max_s: float = 10.0
+    min_s: float
+    open_gop_max_s: float
     max_bytes: int = 128 * 2**20
+
+
+LIVE = CutPolicy(min_s=4.0, open_gop_max_s=10.0)
+RECORDING = CutPolicy(min_s=8.0, open_gop_max_s=16.0)
+"""Nobody waits for it, and half as many files are synced to the disk."""
 
 
 @dataclass(slots=True)

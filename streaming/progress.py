@@ -26,7 +26,8 @@ class CapturePlan:
     realtime: bool = False
     """Hand out a recording at the pace at which it was filmed, rather than at once."""
     options: SourceOptions = field(default_factory=SourceOptions)
-    policy: CutPolicy = field(default_factory=CutPolicy)
+    policy: CutPolicy | None = None
+    """How segments are cut; None: longer ones of a recording that is not paced."""
 
 
 @dataclass(frozen=True, slots=True)

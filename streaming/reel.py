@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from streaming.clock import Stamped, Timeline
 from streaming.cutter import CutPolicy, Cutter, Piece
+from streaming.reorder import Reorder
 from streaming.segments import (
     Label,
     Packaging,
@@ -44,16 +45,21 @@ class Reel:
         self.sound_left_out = sound.codec if sound and not self.packaging.with_sound else ""
         self._sound = sound if self.packaging.with_sound else None
         self._sound_dts: int | None = None
+        interval_ticks = max(1, rounded(source.frame_interval / track.time_base))
         self.timeline: Timeline[AnyPacket] = Timeline(
             time_base=track.time_base,
-            interval_ticks=rounded(source.frame_interval / track.time_base),
+            interval_ticks=interval_ticks,
             reorder=source.video.codec_context.reorder_depth,
         )
+        self._reorder: Reorder | None = None
+        if Reorder.is_needed(source.container, source.video):
+            self._reorder = Reorder(source.video, interval_ticks=interval_ticks)
         self._cutter = Cutter(track, policy, first_shown_pts=source.video.start_time)
         self._adrift = SOUND_ADRIFT_S / track.time_base
         self.first_dts: int | None = None
         self._latest_dts: int | None = None
         self._frames = 0
+        self._unstamped = 0
         self.damaged_packets = 0
         self.first_keyframe_at_ns: int | None = None
         """When the first packet that can be used came."""
@@ -70,9 +76,14 @@ class Reel:
         return self._cutter.dropped
 
     @property
+    def has_to_decode(self) -> bool:
+        """Whether the times can only be had by decoding."""
+        return self._reorder is not None
+
+    @property
     def has_sure_times(self) -> bool:
-        """Whether nearly all frames carried a time of their own."""
-        return self.timeline.unstamped <= UNSTAMPED_SHARE * self._frames
+        """Whether nearly all frames came with a time of their own."""
+        return self._unstamped <= UNSTAMPED_SHARE * self._frames
 
     def add(self, packet: AnyPacket, *, at_ns: int | None) -> Iterator[Piece]:
         """One packet; yields the pieces that it finishes.
@@ -87,11 +98,15 @@ class Reel:
             return
         if packet.is_keyframe:
             self._note_keyframe(packet, at_ns)
-        for stamped in self.timeline.place(packet, pts=packet.pts, dts=packet.dts, at_ns=at_ns):
-            yield from self._add_video(stamped)
+        self._unstamped += packet.dts is None
+        for ordered in (packet,) if self._reorder is None else self._reorder.add(packet):
+            yield from self._place(ordered, at_ns)
 
     def finish(self) -> Iterator[Piece]:
         """The connection is over; yields what is left."""
+        if self._reorder is not None:
+            for packet in self._reorder.finish():
+                yield from self._place(packet, None)
         for stamped in self.timeline.flush():
             yield from self._add_video(stamped)
         yield from self._cutter.finish(interval=self.timeline.interval_ticks)
@@ -106,6 +121,10 @@ class Reel:
             label=label,
             start_pts=start_pts,
         )
+
+    def _place(self, packet: AnyPacket, at_ns: int | None) -> Iterator[Piece]:
+        for stamped in self.timeline.place(packet, pts=packet.pts, dts=packet.dts, at_ns=at_ns):
+            yield from self._add_video(stamped)
 
     def _add_video(self, stamped: Stamped[AnyPacket]) -> Iterator[Piece]:
         if self.first_dts is None:

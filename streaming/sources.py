@@ -211,7 +211,12 @@ class Source:
     @property
     def has_moving_window(self) -> bool:
         """Whether connecting again gives some of the past once more, as an HLS playlist does."""
-        return "hls" in self._container.format.name
+        return "hls" in self.container
+
+    @property
+    def container(self) -> str:
+        """FFmpeg's name of the format."""
+        return self._container.format.name
 
     @property
     def time_base(self) -> Fraction:
@@ -289,7 +294,7 @@ def _ffmpeg_options(address: Address, options: SourceOptions) -> dict[str, str]:
     if address.scheme in ("rtsp", "rtsps"):
         given["rtsp_transport"] = options.rtsp_transport
     if address.scheme == "v4l2":
-        given["input_format"] = "h264"
+        given["input_format"] = "mjpeg"  # what nearly all have; raw pictures would fill the disk
     return given | dict(options.extra)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from streaming.clock import MediaClock, WallClock, to_ns
-from streaming.cutter import Piece
+from streaming.cutter import LIVE, RECORDING, Piece
 from streaming.delivery import Delivery
 from streaming.errors import DamagedVideo, SourceStalled, StreamingError
 from streaming.messages import NS_PER_S, GapReason, SegmentReady, Span
@@ -62,7 +62,8 @@ class Take:
         self._media: MediaClock | None = None
         self._pace = _Pace(clock)
         self._silent_since_ns = clock.monotonic_ns()
-        self.reel = Reel(source, plan.policy)
+        unpaced = source.is_finite and not plan.realtime
+        self.reel = Reel(source, plan.policy or (RECORDING if unpaced else LIVE))
         self.kept = 0
 
     def follow(self, *, stop: Callable[[], bool], on_kept: Callable[[SegmentReady], None]) -> bool:

@@ -23,8 +23,17 @@ from streaming.errors import (
 from streaming.messages import GapReason
 from streaming.progress import StreamState
 from streaming.sources import parse_source
+from tests.conftest import FOOTAGE
 from tests.streaming.capturing import Outcome, capture, spans
-from tests.streaming.media import Recipe, cut_short, damaged, film, joined, sound_only
+from tests.streaming.media import (
+    Recipe,
+    cut_short,
+    damaged,
+    film,
+    frames_of,
+    joined,
+    sound_only,
+)
 
 WRAP = 2**33
 
@@ -32,6 +41,8 @@ FILMS: dict[str, dict[str, Any]] = {
     "plain.mp4": {},
     "b-frames.mp4": {"b_frames": 2},
     "b-frames.mkv": {"b_frames": 2, "time_base": Fraction(1, 1000), "ticks": range(0, 4000, 80)},
+    "b-frames.avi": {"b_frames": 2, "frames": 100},
+    "b-frames.h264": {"b_frames": 3, "frames": 100},
     "sound.mp4": {"audio": "aac"},
     "transport-stream.ts": {"b_frames": 2, "audio": "aac"},
     "late-start.ts": {
@@ -99,6 +110,23 @@ def test_segments_follow_each_other_without_a_hole(captured: Captured) -> None:
     assert found.gaps == []
     assert found.has_ended
     assert found.status.last_media_ns == ends[-1] > recipe.times_ns[-1]
+
+
+def test_a_codec_that_mp4_cannot_hold_is_put_in_matroska(tmp_path: Path) -> None:
+    film(tmp_path / "a.webm", codec="libvpx", frames=15)
+
+    found = capture(tmp_path / "a.webm", tmp_path / "store")
+
+    assert [Path(segment.uri).suffix for segment in found.segments] == [".mkv"]
+    assert found.status.codec == "vp8"
+
+
+def test_times_that_only_a_decoder_knows_are_said_to_be_so(tmp_path: Path) -> None:
+    film(tmp_path / "a.avi", b_frames=2)
+
+    found = capture(tmp_path / "a.avi", tmp_path / "store")
+
+    assert any("by decoding" in warning for warning in found.status.warnings)
 
 
 def test_the_same_file_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -336,6 +364,22 @@ def test_video_without_a_keyframe_is_not_readable(tmp_path: Path) -> None:
 
     assert isinstance(found.status.error, UnreadableMedia)
     assert found.status.state is StreamState.FAILED
+
+
+@pytest.mark.skipif(not FOOTAGE.is_dir(), reason="real footage is not at hand")
+@pytest.mark.parametrize("name", ["car-detection.mp4", "one-by-one-person-detection.mp4"])
+def test_real_footage_keeps_its_times(tmp_path: Path, name: str) -> None:
+    true_s = sorted(
+        shown.pts * shown.time_base for shown in frames_of(FOOTAGE / name) if shown.pts is not None
+    )
+
+    found = capture(FOOTAGE / name, tmp_path, policy=None)
+
+    times_ns = [media_ns for _, media_ns in found.frames()]
+    assert len(times_ns) == len(true_s)
+    for media_ns, at_s in zip(times_ns, true_s, strict=True):
+        assert 0 <= media_ns - (at_s - true_s[0]) * 1_000_000_000 <= 2
+    assert found.gaps == []
 
 
 def test_file_urls_and_paths_name_the_same_file(tmp_path: Path) -> None:
