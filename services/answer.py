@@ -35,6 +35,7 @@ from streaming.messages import Answer, Citation, Coverage, Span, Verdict, wall_t
 MAX_QUESTION_CHARS = 2000
 MAX_FINDINGS = 8  # moments that the model is told; all of them are evidence
 MAX_CLIPS = 4  # clips whose tokens are read while the answer is written
+MAX_NOTES = 3  # whole notes that describe a time in which no event was noted
 REACH_NS = MINUTE_NS  # an event that goes on across the edge of a range is read whole
 RECENT_NS = MINUTE_NS  # "describe what you see", without a time, is about the latest minute
 DEFAULT_QUESTION = "What happened?"
@@ -144,11 +145,21 @@ class Answerer:
         kept = set(looked.kept)
         left = [one for one in noted if one in kept or one not in set(relevant)]
         finding = find(plan, left)
+        if plan.intent == "describe" and not phrases and not finding.is_found:
+            finding = find(plan, self._notes(spans))
         if finding.is_found or not phrases or plan.intent not in SOUGHT or not spans:
             return finding, looked, None
         sought = self._looker.seek(plan.events, spans)
         agreed = looked.agreed | dict.fromkeys(sought.shown, True)
         return find(plan, sought.shown), Checked(looked.kept, agreed), sought
+
+    def _notes(self, spans: Sequence[Span]) -> list[Occurrence]:
+        """The latest notes as such: a picture in which nothing happens can be described too."""
+        notes = [note for note in self._record.clips(spans) if note.text]
+        return [
+            Occurrence(note.text, note.span, note.epoch_at, (note.clip_id,))
+            for note in notes[-MAX_NOTES:]
+        ]
 
     def _say(self, question: str, finding: Finding, asked: Sequence[Asked]) -> Iterator[str]:
         """The model's words about the finding; ours if it has none."""

@@ -10,7 +10,7 @@ from memory.record import Record
 from memory.spans import END_OF_TIME_NS
 from memory.values import StreamSpec
 from streaming.messages import Span
-from streaming.progress import CapturePosition
+from streaming.progress import CapturePosition, StreamState
 from streaming.sources import parse_source
 
 CAPTURED, SEQUENCE, ANALYSED, PAUSED = "captured", "sequence", "analysed", "paused"
@@ -88,7 +88,7 @@ def progress_of(record: Record) -> list[StreamProgress]:
         progress.append(
             StreamProgress(
                 stream_id=spec.stream_id,
-                state=status.state if status else "new",
+                state=status.state if status else StreamState.STARTING.value,
                 detail=status.detail if status else "",
                 captured_ns=captured_until_ns(record, spec),
                 remembered_ns=remembered_until_ns(record, spec),

@@ -20,10 +20,11 @@ from services.export import Exported
 from services.moments import show_ns
 from services.progress import StreamProgress
 from streaming.messages import NS_PER_S, Answer, Citation, Coverage, Verdict
+from streaming.progress import StreamState
 
 MAX_SHOWN = 12  # moments under an answer; --json has them all
 MARK_OF_HEALTH = {Health.OK: "✓", Health.WARNING: "!", Health.MISSING: "✗", Health.OPTIONAL: "-"}
-LASTING = ("ended", "failed")  # states that outlive the service
+LASTING = (StreamState.ENDED, StreamState.FAILED)  # states that outlive the service
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,15 @@ class StreamRow:
     @property
     def state(self) -> str:
         """What the stream does; without a service it does nothing, whatever was said last."""
-        if self.status is None:
-            return "new"
-        if self.status.state in LASTING or self.is_served:
+        if self.status is not None and (self.status.state in LASTING or self.is_served):
             return self.status.state
-        return "not running"
+        return (StreamState.STARTING if self.is_served else StreamState.PAUSED).value
+
+    @property
+    def detail(self) -> str:
+        if self.state == StreamState.PAUSED and not self.is_served:
+            return "no service runs"
+        return self.status.detail if self.status else ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -51,7 +56,7 @@ class StreamRow:
             "url": self.spec.url,
             "realtime": self.spec.realtime,
             "state": self.state,
-            "detail": self.status.detail if self.status else "",
+            "detail": self.detail,
             "epoch_at": _iso(self.spec.epoch_at),
             "captured_ns": self.progress.captured_ns,
             "remembered_ns": self.progress.remembered_ns,
@@ -65,10 +70,9 @@ class StreamRow:
 def streams_table(rows: Sequence[StreamRow]) -> Table:
     table = _table("stream", "state", "captured", "remembered", "clips", "gaps", "source")
     for row in rows:
-        detail = row.status.detail if row.status else ""
         table.add_row(
             Text(row.spec.stream_id),
-            Text(f"{row.state}: {detail}" if detail else row.state),
+            Text(f"{row.state}: {row.detail}" if row.detail else row.state),
             show_ns(row.progress.captured_ns, decimals=0),
             show_ns(row.progress.remembered_ns, decimals=0),
             str(row.progress.clips),

@@ -3,14 +3,16 @@
 import shutil
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from services.capture import CaptureParts, StreamCapture
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.up import Running, run_service
-from services.wiring import Stores, opened
+from services.wiring import Stores, opened, opened_bus, wall_clock
 from tests.services.films import film, story
 from tests.services.scripted_engine import ScriptedEngine
 
@@ -18,6 +20,7 @@ STORY = story(
     ("dark", 12), ("bright", 3), ("dark", 4), ("dim", 5), ("dark", 10), ("bright", 2), ("dark", 9)
 )
 """Bright at 12-15 and 34-36, dim at 19-24, over at 45 seconds."""
+EPOCH = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
 
 def serve(settings: Settings, engine: ScriptedEngine | None = None) -> None:
@@ -46,6 +49,26 @@ def remembered_once(light_film: Path, tmp_path_factory: pytest.TempPathFactory) 
     data = tmp_path_factory.mktemp("memory") / "data"
     remember(load_settings(data=data), "cam", light_film)
     return data
+
+
+@pytest.fixture(scope="session")
+def captured_once(light_film: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The film captured, and nothing of it analysed."""
+    data = tmp_path_factory.mktemp("footage") / "data"
+    settings = load_settings(data=data)
+    with opened(settings, make=True) as stores, opened_bus(settings) as bus:
+        spec = stores.registry.add(NewStream("cam", str(light_film), starts_at=EPOCH))
+        parts = CaptureParts(stores.record, stores.registry, bus, stores.footage, wall_clock())
+        capture = StreamCapture(spec, parts)
+        capture.join(30)
+        assert capture.crash is None
+    return data
+
+
+@pytest.fixture
+def captured(captured_once: Path, tmp_path: Path) -> Settings:
+    shutil.copytree(captured_once, tmp_path / "captured")
+    return load_settings(data=tmp_path / "captured")
 
 
 @pytest.fixture

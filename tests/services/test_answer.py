@@ -208,6 +208,14 @@ def test_a_description_without_a_time_is_about_the_latest_minute(ask: Ask) -> No
     assert (asked.start_ns, asked.end_ns) == (0, 45 * NS_PER_S)
 
 
+def test_a_time_without_events_is_described_by_its_notes(ask: Ask) -> None:
+    answer = ask("between 0:00:00 and 0:00:10 describe:")
+
+    assert answer.verdict is Verdict.FOUND
+    assert moments_s(answer) == [(0, 10)]
+    assert "nothing shines" in answer.evidence[0].text
+
+
 @pytest.mark.parametrize("text", ["", "  \n "])
 def test_an_empty_question_is_refused(ask: Ask, text: str) -> None:
     with pytest.raises(EmptyQuestion):
