@@ -1,10 +1,11 @@
 """What survives compression: SlowFast, the weighted sampler, pooling and random tokens.
 
 Clips of held-out scripts go through nano's frozen tower once; each compressor then makes fewer
-tokens of the same features. A linear probe reads which subjects (kind and colour) are in it: it scores
-every token, and a clip has a subject as surely as its best token says so. The probe is trained on
-some clips and judged, by mean average precision, on others. Compressors of equal size are compared
-in one run; the tower was trained for the pools that SlowFast uses, which favours pooling.
+tokens of the same features. A linear probe reads which subjects (kind and colour) act in the
+clip: it scores every token, and a clip has a subject as surely as its best token says so. The
+probe is trained on some clips and judged, by mean average precision, on others. Compressors of
+equal size are compared in one run; the tower was trained for the pools that SlowFast uses, which
+favours pooling.
 
     python -m benchmarks.compression --clips 900
 """

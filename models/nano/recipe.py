@@ -20,10 +20,10 @@ from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
 from models.nano.phrasings import plan_example
 from models.nano.tokenizer import END, PAD, train_tokenizer
-from models.nano.truth import claim_of, note_of
+from models.nano.truth import claim_of, note_of, subjects_at
 from models.nano.world import Script
 from models.processor import Frames
-from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
+from models.prompts import VIDEO, answer_prompt, describe_prompt, judge_prompt, plan_prompt
 from models.schemas import Note
 from models.train import ClipFeatures, Sample, Stage
 
@@ -52,10 +52,11 @@ BATCHES_SORTED = 4  # so many are drawn at once and sorted by length, so that le
 
 INSTRUCT = Stage(
     name="instruct",
-    num_steps=6000,
+    num_steps=2500,
+    warmup_steps=100,
     lr={
-        "projector": 1.2e-3,
-        "language_model": 1.2e-3,
+        "projector": 4e-4,
+        "language_model": 1.1e-3,
         "visual_head": 1e-3,
         "text_head": 1e-3,
         "retrieval_scale": 1e-2,
@@ -154,9 +155,10 @@ def visual_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iter
     """Notes and judgements of clips."""
     rng, marks = np.random.default_rng(seed), Marks()
     while True:
+        tasks = rng.choice(3, batch_size * BATCHES_SORTED, p=[0.68, 0.18, 0.14])
         drawn = [
-            (_note_sample if rng.random() < 0.78 else _judge_sample)(rng, clips[number], marks)
-            for number in rng.integers(0, len(clips), batch_size * BATCHES_SORTED)
+            (_note_sample, _judge_sample, _look_sample)[task](rng, clips[number], marks)
+            for task, number in zip(tasks, rng.integers(0, len(clips), len(tasks)), strict=True)
         ]
         drawn.sort(key=lambda sample: len(sample.prompt) + len(sample.reply))
         for first in rng.permutation(BATCHES_SORTED) * batch_size:
@@ -224,6 +226,14 @@ def _judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + LAYOUT.clip_length_s)
     claim, true = claim_of(rng, note)
     return Sample(judge_prompt(claim), "yes" if true else "no", (marks.put(clip.features_KC),))
+
+
+def _look_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+    """Who is in view at one moment: not asked in service, it teaches to read single frames."""
+    frame = int(rng.integers(LAYOUT.max_frames))
+    seen = subjects_at(clip.script, clip.start_s + frame / LAYOUT.fps)
+    prompt = f"{VIDEO}\nWho or what is in view at {LAYOUT.time_marker(frame / LAYOUT.fps)}?"
+    return Sample(prompt, ", ".join(seen) or "nobody", (marks.put(clip.features_KC),))
 
 
 Report = Callable[[dict[str, float]], None]

@@ -37,6 +37,21 @@ def round_half(time_s: float) -> float:
     return round(time_s * 2) / 2
 
 
+def subjects_at(script: Script, now_s: float) -> list[str]:
+    """Who can be seen well at an instant, from the back of the scene to the front."""
+    inside_s = 0.7  # by then, half of whoever comes in can be seen
+    seen = [
+        f"the {visit.colour} {visit.kind}"
+        for visit in sorted(script.visits, key=lambda visit: visit.place)
+        if visit.enter_s[0] + inside_s < now_s < visit.leave_s[1] - inside_s
+    ]
+    return seen + [
+        f"the {passage.colour} {passage.kind}"
+        for passage in sorted(script.passages, key=lambda passage: passage.lane)
+        if passage.span_s[0] + inside_s < now_s < passage.span_s[1] - inside_s
+    ]
+
+
 def claim_of(rng: np.random.Generator, note: Note) -> tuple[str, bool]:
     """A statement about a clip that is as often true as false, false ones being near misses."""
     true = [event.text for event in note.events]
