@@ -30,7 +30,6 @@ from tests.streaming.media import (
     cut_short,
     damaged,
     film,
-    frames_of,
     joined,
     sound_only,
 )
@@ -369,17 +368,30 @@ def test_video_without_a_keyframe_is_not_readable(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FOOTAGE.is_dir(), reason="real footage is not at hand")
 @pytest.mark.parametrize("name", ["car-detection.mp4", "one-by-one-person-detection.mp4"])
 def test_real_footage_keeps_its_times(tmp_path: Path, name: str) -> None:
-    true_s = sorted(
-        shown.pts * shown.time_base for shown in frames_of(FOOTAGE / name) if shown.pts is not None
-    )
+    true_s = stamps_s(FOOTAGE / name)
 
     found = capture(FOOTAGE / name, tmp_path, policy=None)
 
-    times_ns = [media_ns for _, media_ns in found.frames()]
+    times_ns: list[Fraction] = []
+    for segment in found.segments:
+        with found.store.open_local(segment.uri) as path, av.open(str(path)) as container:
+            base = container.streams.video[0].time_base
+        assert base is not None
+        shift_s = Fraction(segment.span.start_ns, 1_000_000_000) - segment.pts_origin * base
+        with found.store.open_local(segment.uri) as path:
+            times_ns += [(at_s + shift_s) * 1_000_000_000 for at_s in stamps_s(path)]
     assert len(times_ns) == len(true_s)
     for media_ns, at_s in zip(times_ns, true_s, strict=True):
         assert 0 <= media_ns - (at_s - true_s[0]) * 1_000_000_000 <= 2
     assert found.gaps == []
+
+
+def stamps_s(path: Path) -> list[Fraction]:
+    """When each frame of a file is shown, from its packets."""
+    with av.open(str(path)) as container:
+        video = container.streams.video[0]
+        assert video.time_base is not None
+        return sorted(p.pts * video.time_base for p in container.demux(video) if p.pts is not None)
 
 
 def test_file_urls_and_paths_name_the_same_file(tmp_path: Path) -> None:
