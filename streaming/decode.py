@@ -106,9 +106,10 @@ class SampledFrames(Iterator[Frame]):
             stream = _video_stream(container, path)
             assert stream.time_base is not None
             time = MediaClock(stream.time_base, pts=request.pts_origin, media_ns=request.start_ns)
-            codec = Codec(stream.codec_context.name, stream.codec_context.extradata)
+            context = stream.codec_context
+            codec = Codec(context.name, context.extradata)
             self._decoders = DecoderPool(
-                lambda: _decoder_context(path), codec=codec, time=time, policy=policy
+                context, lambda: _decoder_context(path), codec=codec, time=time, policy=policy
             )
             cut = units(self._from_keyframe(self._packets(container, stream)), codec)
             first_two = list(islice(cut, 2))

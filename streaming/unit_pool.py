@@ -27,6 +27,7 @@ class DecoderPool:
 
     def __init__(
         self,
+        context: VideoCodecContext,
         further_context: Callable[[], VideoCodecContext],
         *,
         codec: Codec,
@@ -39,6 +40,7 @@ class DecoderPool:
         self._further_context = further_context
         self._all: list[UnitDecoder] = []
         self._idle: SimpleQueue[UnitDecoder] = SimpleQueue()
+        self._idle.put(self._added(context))
 
     @property
     def counts(self) -> DecodeCounts:
@@ -49,7 +51,7 @@ class DecoderPool:
         try:
             decoder = self._idle.get_nowait()
         except Empty:
-            decoder = self._new()
+            decoder = self._added(self._further_context())
         try:
             yield decoder
         finally:
@@ -59,8 +61,7 @@ class DecoderPool:
         with self.lent() as decoder:
             return decoder.planned(todo, list(unit.packets), after_ns=after_ns)
 
-    def _new(self) -> UnitDecoder:
-        context = self._further_context()
+    def _added(self, context: VideoCodecContext) -> UnitDecoder:
         context.thread_type = "NONE"  # units are decoded side by side, which costs no extra work
         context.thread_count = 1
         decoder = UnitDecoder(context, time=self.time, policy=self.policy)
