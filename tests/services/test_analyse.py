@@ -280,6 +280,7 @@ def test_a_message_that_is_none_is_set_aside(captured: Settings) -> None:
 @pytest.fixture
 def copied() -> Callable[[Settings, Path], Settings]:
     """Copies a data directory."""
+
     def copy(settings: Settings, to: Path) -> Settings:
         shutil.copytree(settings.data, to)
         return settings.model_copy(update={"data": to})
