@@ -114,9 +114,7 @@ class StreamEnded(Message):
     end_ns: Nanoseconds
 
 
-CaptureMessage = Annotated[
-    SegmentReady | StreamGap | StreamEnded, Field(discriminator="kind")
-]
+CaptureMessage = Annotated[SegmentReady | StreamGap | StreamEnded, Field(discriminator="kind")]
 
 
 class NotedEvent(Message):
