@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from memory.errors import DamagedTokens, ForeignTokens, TokensMissing
-from memory.events import Occurrence
+from memory.events import Occurrence, matches
 from memory.index import ClipIndex, VectorKind
 from memory.recall import recall
 from memory.record import Record
@@ -79,10 +79,14 @@ class Looker:
         best = 0.0
         for phrase in phrases:
             for hit in self.similar(phrase, within, limit=MAX_SEARCHED):
+                note = self._record.clip(hit.clip_id)
+                if note is None or not _is_mostly_in(hit.span, within):
+                    continue
+                if any(matches(phrase, event.text) for event in note.events):
+                    continue  # it was noted, outside the range
                 look = self._judged(hit.clip_id, phrase) or 0.0
                 best = max(best, look)
-                note = self._record.clip(hit.clip_id) if look >= SHOWS else None
-                if note is not None:
+                if look >= SHOWS:
                     shown.append(Occurrence(phrase, note.span, note.epoch_at, (note.clip_id,)))
         return Sought(tuple(sorted(shown, key=lambda one: one.starts_at_ns)), best)
 
@@ -113,3 +117,13 @@ class Looker:
             return self._engine.judge(tokens, claim)
         except (LayoutMismatch, PromptTooLong):
             return None
+
+
+def _is_mostly_in(clip: Span, within: Sequence[Span]) -> bool:
+    """Whether half of the clip or more is asked about: a look cannot tell which part shows it."""
+    inside_ns = sum(
+        max(0, min(clip.end_ns, span.end_ns) - max(clip.start_ns, span.start_ns))
+        for span in within
+        if span.stream_id == clip.stream_id
+    )
+    return 2 * inside_ns >= clip.end_ns - clip.start_ns

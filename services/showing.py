@@ -112,15 +112,22 @@ def progress_display(
             )
         return
     shown: dict[str, StreamProgress] = {}
+    latest: dict[str, StreamProgress] = {}
 
     def show(progress: list[StreamProgress]) -> None:
         for one in progress:
+            latest[one.stream_id] = one
             before = shown.get(one.stream_id)
             if before is None or (before.state, before.detail) != (one.state, one.detail):
                 shown[one.stream_id] = one
                 _print_change(console, one, as_json=as_json)
 
-    yield show
+    try:
+        yield show
+    finally:
+        for name, one in latest.items():
+            if shown[name] != one:
+                _print_change(console, one, as_json=as_json)
 
 
 def _print_change(console: Console, one: StreamProgress, *, as_json: bool) -> None:

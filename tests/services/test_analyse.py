@@ -2,19 +2,24 @@
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from memory.dump import dump
-from memory.errors import StoreUnavailable
+from memory.errors import DiskFull, StoreUnavailable
+from models.engine import ClipTokens, EncodedClip
+from models.errors import UnparsableReply, UnusableFrames
+from models.schemas import Note, NoteEvent
 from services.analyse import Analyst, policy_of
 from services.errors import WorkerCrashed
 from services.progress import remembered_until_ns
-from services.remember import Rememberer
+from services.remember import Rememberer, clip_tokens, noted_event, stored_tokens
 from services.settings import Settings
 from services.wiring import Stores, opened, opened_bus
 from services.worker import Worker
@@ -113,7 +118,7 @@ def memory_of(settings: Settings) -> tuple[bytes, dict[str, bytes]]:
 
 
 @contextmanager
-def changed(settings: Settings) -> Iterator[tuple[Stores, Bus]]:
+def changed(settings: Settings) -> Generator[tuple[Stores, Bus]]:
     with opened(settings) as stores, opened_bus(settings) as bus:
         yield stores, bus
 
@@ -167,28 +172,37 @@ def test_a_power_cut_before_any_write_changes_nothing_in_the_end(
         assert announced(settings) == announced(undisturbed)
 
 
-def test_a_store_that_is_busy_now_and_then_changes_nothing(
-    captured: Settings, tmp_path: Path, copied: Callable[[Settings, Path], Settings]
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnavailable("here", retry_after_s=0, detail="busy"), DiskFull("here")],
+    ids=["busy", "full"],
+)
+def test_a_store_that_refuses_now_and_then_changes_nothing(
+    captured: Settings,
+    tmp_path: Path,
+    copied: Callable[[Settings, Path], Settings],
+    error: Exception,
 ) -> None:
     undisturbed = copied(captured, tmp_path / "undisturbed")
     analyse(undisturbed)
 
-    analyse(captured, fuse=Flickering(every=9))
+    analyse(captured, fuse=Flickering(error, every=9))
 
     assert memory_of(captured) == memory_of(undisturbed)
 
 
 class Flickering(Fuse):
-    """Every so many writes the store is busy, once."""
+    """Every so many writes the store refuses, once."""
 
-    def __init__(self, *, every: int) -> None:
+    def __init__(self, error: Exception, *, every: int) -> None:
         super().__init__()
+        self._error = error
         self._every = every
 
     def spend(self) -> None:
         self.passed += 1
         if self.passed % self._every == 0:
-            raise StoreUnavailable("here", retry_after_s=0, detail="busy")
+            raise self._error
 
 
 def announced(settings: Settings) -> set[str]:
@@ -249,9 +263,9 @@ def test_footage_that_was_forgotten_is_passed_over(captured: Settings) -> None:
 
 def test_a_clip_that_is_forgotten_while_it_is_analysed_leaves_nothing(captured: Settings) -> None:
     class Forgetting(ScriptedEngine):
-        def encode(self, *args: Any) -> Any:
+        def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
             stores.record.begin_forgetting(span(0, 5))
-            return super().encode(*args)
+            return super().describe(clip, previous=previous)
 
     with opened(captured) as stores:
         analyse(captured, engine=Forgetting())
@@ -275,6 +289,77 @@ def test_a_message_that_is_none_is_set_aside(captured: Settings) -> None:
     assert len(clips_of(captured)) == 5
     with opened_bus(captured) as bus:
         assert bus.end_offset(TOPIC_DEAD_LETTERS) == 1
+
+
+def test_a_clip_whose_pictures_no_model_reads_is_named_as_a_gap(captured: Settings) -> None:
+    class Picky(ScriptedEngine):
+        def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+            if frames_THWC.mean() > 60:
+                raise UnusableFrames(frames_THWC.shape)
+            return super().encode(frames_THWC, times_s_T)
+
+    analyse(captured, engine=Picky())
+
+    assert gaps_of(captured) == [(10, 20, "corrupt"), (30, 40, "corrupt")]
+    assert clips_of(captured) == [(0, 10), (20, 30), (40, 45)]
+
+
+def test_a_clip_whose_note_does_not_parse_is_remembered_by_its_picture(
+    captured: Settings,
+) -> None:
+    class Mumbling(ScriptedEngine):
+        def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+            raise UnparsableReply("note", "{")
+
+    analyse(captured, engine=Mumbling())
+
+    with opened(captured) as stores:
+        assert [note.text for note in stores.record.clips()] == [""] * 5
+        assert all((one.text_vector == one.visual_vector).all() for one in stores.record.vectors())
+
+
+def test_the_model_is_told_the_notes_before_a_clip(captured: Settings) -> None:
+    told: list[list[str]] = []
+
+    class Listening(ScriptedEngine):
+        def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+            told.append(list(previous))
+            return super().describe(clip, previous=previous)
+
+    analyse(captured, engine=Listening())
+
+    with opened(captured) as stores:
+        texts = [note.text for note in stores.record.clips()]
+    assert told == [texts[max(0, at - 2) : at] for at in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected_s"),
+    [
+        ((2, 4.5), (12, 14.5)),
+        ((0, 99), (10, 20)),
+        ((3, 3), (13, 13.001)),
+        ((5, 2), (15, 15.001)),
+        ((99, 99), (19.999, 20)),
+    ],
+)
+def test_a_noted_event_lies_within_its_clip(
+    seconds: tuple[float, float], expected_s: tuple[float, float]
+) -> None:
+    event = NoteEvent(start_s=seconds[0], end_s=seconds[1], text="x")
+
+    assert noted_event(event, span(10, 20)).span == span(*expected_s)
+
+
+def test_tokens_come_back_as_they_were_stored() -> None:
+    engine = ScriptedEngine()
+    tokens = engine.encode(np.full((3, 4, 4, 3), 99, dtype=np.uint8), [0, 1, 2]).tokens
+
+    back = clip_tokens(stored_tokens("cam:0-1:x", tokens))
+
+    assert np.array_equal(back.tokens_KD, tokens.tokens_KD)
+    assert np.array_equal(back.times_s_T, tokens.times_s_T)
+    assert back.layout_id == tokens.layout_id
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """Captures follow the registry, and a kill between record and bus loses no message."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ PATIENCE_S = 20.0
 
 
 @contextmanager
-def supervised(settings: Settings) -> Iterator[tuple[Stores, Bus, Supervisor]]:
+def supervised(settings: Settings) -> Generator[tuple[Stores, Bus, Supervisor]]:
     """A supervisor at work in a thread of its own."""
     with opened(settings, make=True) as stores, opened_bus(settings) as bus:
         supervisor = Supervisor(parts_of(stores, bus))

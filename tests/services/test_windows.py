@@ -139,19 +139,18 @@ def test_neither_cuts_nor_restarts_change_the_clips(seed: int) -> None:
     offset, done_until_ns = 0, 0
     while offset < len(pieces):
         restarted = ClipCollector("a", LENGTH_NS, done_until_ns=done_until_ns)
-        committed = offset
-        for position in range(offset, min(len(pieces), offset + random.randint(1, 60))):
-            for clip in fed(restarted, pieces[position], position):
+        commits = [offset]  # a kill may come before any of them
+        killed_at = offset + random.randint(1, 60)
+        for position, piece in list(enumerate(pieces))[offset:killed_at]:
+            for clip in fed(restarted, piece, position):
                 remembered.append(clip)
                 done_until_ns = clip.span.end_ns
             needed = restarted.needs_offset
-            committed = position + 1 if needed is None else needed
-        if committed == offset:  # killed before anything was done: the next attempt gets further
-            continue
-        offset = committed
-        if position == len(pieces) - 1:
+            commits.append(position + 1 if needed is None else needed)
+        if killed_at >= len(pieces):
             remembered += restarted.end(0)
             break
+        offset = random.choice(commits)
 
     assert shown(remembered) == shown(expected)
 
