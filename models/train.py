@@ -189,8 +189,7 @@ def retrieval_loss(
 ) -> Tensor:
     """Every clip against one caption of each: a pair is positive if the caption is true of it."""
     lengths = [len(sample.clips[0].slot_K) for sample in samples]
-    means = torch.stack([part.float().mean(0) for part in visual_XD.split(lengths)])
-    clip_BV = model.clip_vector(means[:, None])
+    clip_BV = torch.cat([model.clip_vector(part[None]) for part in visual_XD.split(lengths)])
     texts = sorted({text for sample in samples for text in sample.captions})
     ids, mask = pad_texts(processor, texts)
     text_NV = model.text_vector(ids, mask)

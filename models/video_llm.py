@@ -132,8 +132,11 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
         )
 
     def clip_vector(self, tokens_BKD: Tensor) -> Tensor:
-        """Unit vector of a clip, shape (B, V), from its visual tokens."""
-        return functional.normalize(self.visual_head(tokens_BKD.float().mean(-2)), dim=-1)
+        """Unit vector of a clip, shape (B, V), from its visual tokens.
+
+        The largest response over tokens, not their mean: most tokens show the background.
+        """
+        return functional.normalize(self.visual_head(tokens_BKD.float()).amax(-2), dim=-1)
 
     def text_vector(self, input_ids_BL: Tensor, mask_BL: Tensor) -> Tensor:
         """Unit vector of a text, shape (B, V): mean of the decoder's last hidden states."""

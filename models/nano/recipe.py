@@ -55,8 +55,8 @@ INSTRUCT = Stage(
     num_steps=2500,
     warmup_steps=100,
     lr={
-        "projector": 4e-4,
-        "language_model": 1.1e-3,
+        "projector": 5e-4,
+        "language_model": 1e-3,
         "visual_head": 1e-3,
         "text_head": 1e-3,
         "retrieval_scale": 1e-2,
@@ -155,7 +155,7 @@ def visual_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iter
     """Notes and judgements of clips."""
     rng, marks = np.random.default_rng(seed), Marks()
     while True:
-        tasks = rng.choice(3, batch_size * BATCHES_SORTED, p=[0.68, 0.18, 0.14])
+        tasks = rng.choice(3, batch_size * BATCHES_SORTED, p=[0.64, 0.16, 0.20])
         drawn = [
             (_note_sample, _judge_sample, _look_sample)[task](rng, clips[number], marks)
             for task, number in zip(tasks, rng.integers(0, len(clips), len(tasks)), strict=True)
