@@ -48,7 +48,16 @@ VISION = SiglipVisionConfig(
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
 NO_CONTEXT_SHARE = 0.25
+NOBODY = "nobody"
 BATCHES_SORTED = 4  # so many are drawn at once and sorted by length, so that less is padded
+
+READERS = {"projector": 5e-4, "language_model": 1e-3}
+READ = (  # stage, pictures shown, batch size
+    (Stage("one picture", READERS, num_steps=400, warmup_steps=50), 1, 64),
+    (Stage("four pictures", READERS, num_steps=110, warmup_steps=50), 4, 40),
+)
+"""First single pictures, then few: attention to visual tokens is found within minutes where a
+picture is 37 tokens, and not within an hour where a clip is 208 of them."""
 
 INSTRUCT = Stage(
     name="instruct",
@@ -228,12 +237,28 @@ def _judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     return Sample(judge_prompt(claim), "yes" if true else "no", (marks.put(clip.features_KC),))
 
 
-def _look_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+def look_batches(
+    clips: Sequence[Clip], *, seed: int, batch_size: int, num_frames: int
+) -> Iterator[list[Sample]]:
+    """Looks at the first `num_frames` of clips; of empty ones, most are drawn again."""
+    rng, marks = np.random.default_rng(seed), Marks()
+    while True:
+        batch: list[Sample] = []
+        while len(batch) < batch_size:
+            sample = _look_sample(rng, clips[rng.integers(len(clips))], marks, num_frames)
+            if sample.reply != NOBODY or rng.random() < 0.4:
+                batch.append(sample)
+        yield batch
+
+
+def _look_sample(
+    rng: np.random.Generator, clip: Clip, marks: Marks, num_frames: int = LAYOUT.max_frames
+) -> Sample:
     """Who is in view at one moment: not asked in service, it teaches to read single frames."""
-    frame = int(rng.integers(LAYOUT.max_frames))
+    frame = int(rng.integers(num_frames))
     seen = subjects_at(clip.script, clip.start_s + frame / LAYOUT.fps)
     prompt = f"{VIDEO}\nWho or what is in view at {LAYOUT.time_marker(frame / LAYOUT.fps)}?"
-    return Sample(prompt, ", ".join(seen) or "nobody", (marks.put(clip.features_KC),))
+    return Sample(prompt, ", ".join(seen) or NOBODY, (marks.put(clip.features_KC, num_frames),))
 
 
 Report = Callable[[dict[str, float]], None]
