@@ -146,7 +146,9 @@ def add(
         if as_json:
             print_json({"name": spec.stream_id, "url": spec.url, "is_served": served})
             return
-        tools.out.print(f"added {spec.stream_id}: {spec.url}", markup=False, highlight=False)
+        tools.out.print(
+            f"added {spec.stream_id}: {spec.url}", markup=False, highlight=False, soft_wrap=True
+        )
         if not served:
             tools.out.print("start watching with: longwatch up")
 
@@ -189,7 +191,7 @@ def export(
             print_json(exported_json(exported))
         else:
             for line in exported_lines(exported):
-                tools.out.print(line, markup=False, highlight=False)
+                tools.out.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -223,7 +225,7 @@ def forget(
         if as_json:
             print_json(forgotten_json(gone))
         else:
-            tools.out.print(forgotten_line(gone), markup=False, highlight=False)
+            tools.out.print(forgotten_line(gone), markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -257,7 +259,7 @@ def demo(
     from services.demo import run_demo
 
     tools = tools_of(context)
-    log_to(tools.err, level=logging.WARNING)
+    log_to(tools.err, level=logging.ERROR)
     with reported(tools, as_json=as_json), stopped_by_signals(stop := threading.Event()):
         run_demo(tools, minutes=minutes, keep=keep, as_json=as_json, stop=stop)
 

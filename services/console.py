@@ -11,11 +11,12 @@ Exit codes:
 
 import json
 import logging
+import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -39,6 +40,8 @@ from streaming.errors import StreamingError
 from streaming.messages import Verdict
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+LINE_CHARS = 200
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -70,13 +73,18 @@ class Tools:
 
     load_engine: LoadEngine = load_engine
     settings: Settings = field(default_factory=load_settings)
-    out: Console = field(default_factory=Console)
-    err: Console = field(default_factory=lambda: Console(stderr=True))
+    out: Console = field(default_factory=lambda: console_of(sys.stdout))
+    err: Console = field(default_factory=lambda: console_of(sys.stderr))
 
     def with_settings(self, *, data: Path | None, model: Path | None) -> "Tools":
         """The same, with what the command line overrules."""
         given = {name: value for name, value in (("data", data), ("model", model)) if value}
         return replace(self, settings=self.settings.model_copy(update=given))
+
+
+def console_of(stream: TextIO) -> Console:
+    """A console as wide as its terminal; wide enough for a line to stay whole in a file."""
+    return Console(file=stream, width=None if stream.isatty() else LINE_CHARS)
 
 
 def tools_of(context: typer.Context) -> Tools:
@@ -113,7 +121,12 @@ def escaped(text: str) -> str:
 
 def log_to(console: Console, *, level: int) -> None:
     """Show what parts of ours report; libraries only when something is wrong."""
-    handler = RichHandler(console=console, show_path=False, markup=False)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format="%(message)s", force=True)
+    if console.is_terminal:
+        handler: logging.Handler = RichHandler(console=console, show_path=False)
+        form = "%(message)s"
+    else:
+        handler = logging.StreamHandler(console.file)
+        form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], format=form, force=True)
     for name in ("services", "streaming", "memory", "models"):
         logging.getLogger(name).setLevel(level)

@@ -36,7 +36,7 @@ class Settings(BaseSettings):
         default=SHIPPED_MODEL, description="Folder of the checkpoint. Default: longwatch-nano"
     )
     model_threads: int = Field(
-        default=0, ge=0, description="CPU threads of the model; 0: as many as there are cores."
+        default=0, ge=0, description="CPU threads of the model; 0: one less than there are cores."
     )
     decode_threads: int = Field(default=1, ge=1, description="CPU threads that decode a segment.")
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from memory.faiss_index import OpenedIndex
 
 LOCK_TRIES, LOCK_WAIT_S = 3, 0.1
+SPARED_CORES = 1  # for decoding: threads of the model that wait for a core cost ten times as much
 
 
 class WatchingEngine(Engine, Protocol):
@@ -54,9 +55,12 @@ def load_engine(settings: Settings) -> WatchingEngine:
     Raises:
         ModelUnavailable: it cannot be loaded.
     """
+    from transformers.utils import logging as transformers_logging
+
     from models.transformers_engine import TransformersEngine
 
-    threads = settings.model_threads or os.cpu_count() or 1
+    transformers_logging.disable_progress_bar()
+    threads = settings.model_threads or max(1, (os.cpu_count() or 1) - SPARED_CORES)
     try:
         return TransformersEngine.load(settings.model, num_threads=threads)
     except CheckpointUnreadable as error:
