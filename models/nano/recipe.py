@@ -51,6 +51,9 @@ NO_CONTEXT_SHARE = 0.25
 NOBODY = "nobody"
 BATCHES_SORTED = 4  # so many are drawn at once and sorted by length, so that less is padded
 
+WORDS = Stage("words", {"language_model": 1e-3}, num_steps=750)
+"""Text alone: words have embeddings before the projector is aligned with them."""
+
 READERS = {"projector": 5e-4, "language_model": 1e-3}
 READ = (  # stage, pictures shown, batch size
     (Stage("one picture", READERS, num_steps=400, warmup_steps=50), 1, 64),
@@ -245,7 +248,7 @@ def look_batches(
     while True:
         batch: list[Sample] = []
         while len(batch) < batch_size:
-            sample = _look_sample(rng, clips[rng.integers(len(clips))], marks, num_frames)
+            sample = _look_sample(rng, clips[int(rng.integers(len(clips)))], marks, num_frames)
             if sample.reply != NOBODY or rng.random() < 0.4:
                 batch.append(sample)
         yield batch
