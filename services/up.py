@@ -25,6 +25,7 @@ from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_
 
 ANALYSE, INDEX = "analyse", "index"
 TICK_S = 0.2
+TELL_EVERY_NS = NS_PER_S // 2
 TRIM_EVERY_NS = 600 * NS_PER_S
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
 
@@ -68,6 +69,7 @@ class _Service:
             CaptureParts(stores.record, stores.registry, bus, stores.footage, self._clock)
         )
         self._is_indexed = threading.Event()
+        self._told_ns = 0
         self._trimmed_ns = self._clock.monotonic_ns()
 
     def run(self, stop: threading.Event) -> None:
@@ -136,9 +138,12 @@ class _Service:
             keeper.save()
 
     def _tick(self) -> None:
-        self._running.on_progress(progress_of(self._stores.record))
-        if self._clock.monotonic_ns() - self._trimmed_ns >= TRIM_EVERY_NS:
-            self._trimmed_ns = self._clock.monotonic_ns()
+        now_ns = self._clock.monotonic_ns()
+        if now_ns - self._told_ns >= TELL_EVERY_NS:
+            self._told_ns = now_ns
+            self._running.on_progress(progress_of(self._stores.record))
+        if now_ns - self._trimmed_ns >= TRIM_EVERY_NS:
+            self._trimmed_ns = now_ns
             trim(self._bus)
 
     def _is_idle(self) -> bool:

@@ -239,3 +239,18 @@ def test_a_checkpoint_that_cannot_be_loaded_is_named(
         assert result.exit_code == 1
         assert as_json(result)["error"]["kind"] == "ModelUnavailable"
         assert str(model) in as_json(result)["error"]["message"]
+
+
+def test_a_directory_that_may_not_be_written_is_named(
+    empty: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(self: Path, *args: object, **kwargs: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)  # root may write anywhere, so it is only played
+    result = run(empty, "up", "--json")
+
+    assert result.exit_code == 1
+    error = as_json(result)["error"]
+    assert error["kind"] == "DataDirectoryUnusable"
+    assert "permission denied" in error["message"]
