@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from random import Random
 from threading import Event
@@ -43,8 +44,8 @@ def repeated(film: Path, path: Path, *, times: int) -> None:
     """Write a film `times` over, without encoding anything."""
     if path.exists():
         return
-    partial = path.with_suffix(".part.mp4")
-    with av.open(str(partial), "w") as out:
+    unfinished = path.with_suffix(".part.mp4")
+    with av.open(str(unfinished), "w") as out:
         stream, offset = None, 0
         for _ in range(times):
             with av.open(str(film)) as source:
@@ -59,7 +60,7 @@ def repeated(film: Path, path: Path, *, times: int) -> None:
                     packet.stream = stream
                     out.mux(packet)
                 offset += end
-    partial.rename(path)
+    unfinished.rename(path)
 
 
 def capture_speed(film: Path, *, hours: float) -> dict[str, float]:
@@ -129,16 +130,19 @@ def answer_latency(settings: Settings, *, film_hours: float, count: int) -> dict
     with answerer(settings) as (ready, _):
         ready.ask(Question(asked[0].question))
         for one in asked:
-            begun = time.monotonic()
-            first: list[float] = []
-            ready.ask(Question(one.question), on_text=lambda piece: first.append(time.monotonic()))
-            wholes.append(time.monotonic() - begun)
-            firsts.append(first[0] - begun)
+            said_at: list[float] = [time.monotonic()]
+            ready.ask(Question(one.question), on_text=partial(_note_time, said_at))
+            firsts.append(said_at[1] - said_at[0])
+            wholes.append(time.monotonic() - said_at[0])
     return {
         "questions": len(asked),
         "first_word_s": percentiles(firsts),
         "whole_answer_s": percentiles(wholes),
     }
+
+
+def _note_time(times: list[float], _piece: str) -> None:
+    times.append(time.monotonic())
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:
