@@ -24,7 +24,7 @@ from models.schemas import Plan
 from services.coverage import Asked, asked_of, coverage_of
 from services.errors import EmptyQuestion, QuestionTooLong
 from services.findings import Finding, find, phrases_of
-from services.looking import AGREES, Checked, Looker, Sought
+from services.looking import DOUBTS, Checked, Looker, Sought
 from services.moments import MINUTE_NS, Bounds, show_ns
 from services.progress import is_recording
 from services.registry import Registry
@@ -206,7 +206,7 @@ def _verdict(finding: Finding, coverage: Coverage, sought: Sought | None) -> Ver
         return Verdict.FOUND
     if not coverage.watched_ns:
         return Verdict.NOT_WATCHED
-    if sought is not None and sought.best >= AGREES:
+    if sought is not None and sought.best >= DOUBTS:
         return Verdict.NOT_VISIBLE
     return Verdict.NOT_FOUND
 

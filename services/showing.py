@@ -232,10 +232,12 @@ def forgotten_json(forgotten: Forgotten) -> dict[str, Any]:
 
 
 def forgotten_line(forgotten: Forgotten) -> str:
-    gone = forgotten_json(forgotten)
+    clips = _counted(len(forgotten.record.clip_ids), "clip")
+    events = _counted(forgotten.record.events, "event")
+    files = _counted(forgotten.footage.files, "file")
     return (
-        f"forgotten of {gone['stream']}: {gone['clips']} clips with {gone['events']} events, "
-        f"{gone['footage_files']} files of footage, {gone['size_bytes']:,} bytes in all"
+        f"forgotten of {forgotten.span.stream_id}: {clips} with {events}, {files} of footage, "
+        f"{forgotten.size_bytes:,} bytes in all"
     )
 
 
@@ -243,6 +245,10 @@ def _moment(one: Citation, *, several: bool) -> str:
     where = f"{one.span.stream_id} " if several else ""
     at = one.start_at.astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
     return f"{where}{show_ns(one.span.start_ns)}–{show_ns(one.span.end_ns)} ({at})"
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _looked(one: Citation) -> str:

@@ -190,7 +190,7 @@ def test_forgetting_asks_first(settings: Settings) -> None:
 
     forgotten = run(settings, "forget", "cam", "0:11", "0:14", given="y\n")
     assert forgotten.exit_code == 0
-    assert "1 clips" in forgotten.stdout
+    assert "1 clip with 2 events" in forgotten.stdout
 
     run(settings, "forget", "cam", "--yes")
     assert as_json(run(settings, "streams", "--json")) == []
