@@ -77,7 +77,7 @@ def _outside_x(kind: str, aspect: float, right: bool) -> float:
     return 1 + half if right else -half
 
 
-def _placed_visit(visit: Visit, now_s: float, aspect: float) -> Iterator[Placed]:
+def placed_visit(visit: Visit, now_s: float, aspect: float) -> Iterator[Placed]:
     if not visit.enter_s[0] <= now_s < visit.leave_s[1]:
         return
     right_side = visit.place == 1
@@ -115,7 +115,7 @@ def _box_lies_x(place: int, aspect: float) -> float:
     return PLACES_X[place] + inwards * (0.19 / aspect)
 
 
-def _placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Placed]:
+def placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Placed]:
     if passage.span_s[0] <= now_s < passage.span_s[1]:
         from_x = _outside_x(passage.kind, aspect, not passage.rightwards)
         to_x = _outside_x(passage.kind, aspect, passage.rightwards)
@@ -149,8 +149,8 @@ class Painter:
         self._live_from = 0
         self._tracks = sorted(
             [
-                *((v.enter_s[0], v.leave_s[1], v, _placed_visit) for v in script.visits),
-                *((p.span_s[0], p.span_s[1], p, _placed_passage) for p in script.passages),
+                *((v.enter_s[0], v.leave_s[1], v, placed_visit) for v in script.visits),
+                *((p.span_s[0], p.span_s[1], p, placed_passage) for p in script.passages),
             ],
             key=lambda track: track[0],
         )

@@ -116,8 +116,8 @@ def instruct(work: Path, stage: Stage, *, start: Path, out: Path, clips_from: Pa
     while not clips:
         time.sleep(1)
     sources = [
-        visual_batches(clips, seed=stage.seed + 11, batch_size=20),
-        text_batches(seed=stage.seed + 12, batch_size=16),
+        visual_batches(clips, seed=stage.seed + 11, batch_size=24),
+        text_batches(seed=stage.seed + 12, batch_size=10),
         answer_batches(clips, seed=stage.seed + 13, batch_size=1),
     ]
     write = jsonl_report(work / "instruct.jsonl")

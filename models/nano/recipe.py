@@ -18,9 +18,10 @@ from models.config import LongwatchConfig
 from models.layout import SlowFast, StreamLayout
 from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
+from models.nano.drills import NOBODY, Drill, deeds, where, who
 from models.nano.phrasings import plan_example
 from models.nano.tokenizer import END, PAD, train_tokenizer
-from models.nano.truth import claim_of, note_of, subjects_at
+from models.nano.truth import claim_of, note_of
 from models.nano.world import Script
 from models.processor import Frames
 from models.prompts import VIDEO, answer_prompt, describe_prompt, judge_prompt, plan_prompt
@@ -48,7 +49,6 @@ VISION = SiglipVisionConfig(
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
 NO_CONTEXT_SHARE = 0.25
-NOBODY = "nobody"
 BATCHES_SORTED = 4  # so many are drawn at once and sorted by length, so that less is padded
 
 WORDS = Stage("words", {"language_model": 1e-3}, num_steps=750)
@@ -167,10 +167,9 @@ def visual_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iter
     """Notes and judgements of clips."""
     rng, marks = np.random.default_rng(seed), Marks()
     while True:
-        tasks = rng.choice(3, batch_size * BATCHES_SORTED, p=[0.64, 0.16, 0.20])
         drawn = [
-            (_note_sample, _judge_sample, _look_sample)[task](rng, clips[number], marks)
-            for task, number in zip(tasks, rng.integers(0, len(clips), len(tasks)), strict=True)
+            _TASKS[rng.choice(len(_TASKS), p=TASK_SHARES)](rng, clips[int(number)], marks)
+            for number in rng.integers(0, len(clips), batch_size * BATCHES_SORTED)
         ]
         drawn.sort(key=lambda sample: len(sample.prompt) + len(sample.reply))
         for first in rng.permutation(BATCHES_SORTED) * batch_size:
@@ -257,11 +256,25 @@ def look_batches(
 def _look_sample(
     rng: np.random.Generator, clip: Clip, marks: Marks, num_frames: int = LAYOUT.max_frames
 ) -> Sample:
-    """Who is in view at one moment: not asked in service, it teaches to read single frames."""
-    frame = int(rng.integers(num_frames))
-    seen = subjects_at(clip.script, clip.start_s + frame / LAYOUT.fps)
-    prompt = f"{VIDEO}\nWho or what is in view at {LAYOUT.time_marker(frame / LAYOUT.fps)}?"
-    return Sample(prompt, ", ".join(seen) or NOBODY, (marks.put(clip.features_KC, num_frames),))
+    drill = who(clip.script, clip.start_s, int(rng.integers(num_frames)) / LAYOUT.fps)
+    return _drilled(drill, marks.put(clip.features_KC, num_frames))
 
+
+def _where_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+    drill = where(rng, clip.script, clip.start_s, LAYOUT.clip_length_s)
+    return _drilled(drill, marks.put(clip.features_KC))
+
+
+def _deeds_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+    drill = deeds(rng, clip.script, clip.start_s, LAYOUT.clip_length_s)
+    return _drilled(drill, marks.put(clip.features_KC))
+
+
+def _drilled(drill: Drill, clip: ClipFeatures) -> Sample:
+    return Sample(f"{VIDEO}\n{drill.question}", drill.reply, (clip,))
+
+
+_TASKS = (_note_sample, _judge_sample, _look_sample, _where_sample, _deeds_sample)
+TASK_SHARES = (0.42, 0.08, 0.08, 0.17, 0.25)
 
 Report = Callable[[dict[str, float]], None]
