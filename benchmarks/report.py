@@ -1,0 +1,170 @@
+"""The README's table of figures and the plots, drawn from the committed results and nothing else.
+
+    python -m benchmarks.report
+
+writes the table between the two marks in README.md, and `docs/plots/*.png`. A test fails where the
+table is not the one that the results give.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+
+RESULTS, PLOTS, README = Path("benchmarks/results"), Path("docs/plots"), Path("README.md")
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
+
+Result = dict[str, Any]
+
+
+def result(name: str) -> Result:
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def interval(estimate: list[float]) -> str:
+    value, low, high = estimate
+    return f"{value:.2f} ({low:.2f}–{high:.2f})"
+
+
+def table() -> str:
+    """Markdown of every figure that the README shows."""
+    return "\n\n".join([*_accuracy(result("accuracy")), _speed(result("ingest"), result("decode"))])
+
+
+def _accuracy(accuracy: Result) -> list[str]:
+    notes = accuracy["notes"]
+    rows = [
+        "| notes of clips, against the script | longwatch-nano | blind | random | aim |",
+        "|---|---|---|---|---|",
+    ]
+    for label, key, aim in (
+        ("precision of facts", "precision", "0.90"),
+        ("recall of facts", "recall", "0.90"),
+        ("“nothing happens” recognised", "calm_recognised", "0.97"),
+    ):
+        cells = [_cell(notes[who][key]) for who in ("longwatch", "blind", "random")]
+        rows.append(f"| {label} | {' | '.join(cells)} | {aim} |")
+    answers = accuracy["answers"]
+    rows += [
+        "",
+        "| answers, parsed values | longwatch-nano | blind | random | aim |",
+        "|---|---|---|---|---|",
+    ]
+    for label, key, aim in (
+        ("all kinds, phrasings seen in training", "seen", "0.85"),
+        ("all kinds, phrasings never seen", "unseen", "0.75"),
+        *((f"{kind}, seen", f"seen {kind}", "0.75") for kind in
+          ("when", "between", "count", "order", "state", "exists")),
+        ("“never happened”, denied", "never happened, denied", "0.90"),
+        ("when: R@0.5", "when, R@0.5", "0.80"),
+    ):  # fmt: skip
+        cells = [_cell(answers[who][key]) for who in ("longwatch", "blind", "random")]
+        rows.append(f"| {label} | {' | '.join(cells)} | {aim} |")
+    return ["\n".join(rows)]
+
+
+def _cell(value: Any) -> str:
+    return interval(value) if isinstance(value, list) else f"{value:.2f}"
+
+
+def _speed(ingest: Result, decode: Result) -> str:
+    watched, answers = ingest["end_to_end"], ingest["answers"]
+    ratios = [
+        max(case["cpu_ratios"].items(), key=lambda one: one[1]["median"])
+        for case in decode["comparisons"]
+    ]
+    worst_tool, worst = max(ratios, key=lambda one: one[1]["median"])
+    rows = [
+        "| speed and size, two cores | measured | aim |",
+        "|---|---|---|",
+        f"| capture alone, from a file | {ingest['capture_alone']['times_real_time']:.0f} times "
+        "real time | 500 |",
+        f"| end to end, 640x360 at 15 fps | {watched['times_real_time']:.0f} times real time "
+        "| 30 |",
+        f"| peak memory of the service over {watched['hours']:.0f} h of footage "
+        f"| {watched['peak_mib']:.0f} MiB | 1536 |",
+        f"| first word of an answer at {watched['hours']:.0f} h of memory, p95 "
+        f"| {answers['first_word_s']['p95']:.2f} s | 1.5 s |",
+        f"| whole answer, p95 | {answers['whole_answer_s']['p95']:.2f} s | 5 s |",
+        f"| sampling 1 fps, CPU beside the best other tool ({worst_tool}, worst case) "
+        f"| {worst['median']:.2f} | 1 |",
+    ]
+    return "\n".join(rows)
+
+
+def plot_memory(ingest: Result) -> None:
+    curve = ingest["end_to_end"]["curve_s_hours_mib"]
+    figure, axes = plt.subplots(figsize=(7, 3))
+    axes.plot([hours for _, hours, _ in curve], [mib for _, _, mib in curve])
+    axes.set(xlabel="hours of footage remembered", ylabel="memory of the service, MiB")
+    axes.set_ylim(bottom=0)
+    _save(figure, "memory")
+
+
+def plot_compression(compression: Result) -> None:
+    figure, axes = plt.subplots(figsize=(7, 3.4))
+    for kind in dict.fromkeys(row["compression"]["kind"] for row in compression["rows"]):
+        rows = sorted(
+            (row for row in compression["rows"] if row["compression"]["kind"] == kind),
+            key=lambda row: row["tokens"],
+        )
+        found = [row["mean_average_precision"] for row in rows]
+        low, high = zip(*(row["interval"] for row in rows), strict=True)
+        reach = [
+            [value - bottom for value, bottom in zip(found, low, strict=True)],
+            [top - value for value, top in zip(found, high, strict=True)],
+        ]
+        axes.errorbar(
+            [row["tokens"] for row in rows], found, yerr=reach, marker="o", capsize=3, label=kind
+        )
+    axes.set(xlabel="visual tokens a clip", ylabel="subjects found, mAP")
+    axes.legend()
+    _save(figure, "compression")
+
+
+def plot_decode(decode: Result) -> None:
+    cases = decode["comparisons"]
+    tools = list(cases[0]["cpu_ratios"])
+    figure, axes = plt.subplots(figsize=(7, 3.4))
+    for number, tool in enumerate(tools):
+        axes.bar(
+            [at + number / (len(tools) + 1) for at in range(len(cases))],
+            [case["cpu_ratios"][tool]["median"] for case in cases],
+            width=1 / (len(tools) + 1),
+            label=tool,
+        )
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set_xticks(
+        [at + 0.4 for at in range(len(cases))],
+        [f"{case['size_px'][0]} px, {case['threads']} thr." for case in cases],
+        fontsize=7,
+    )
+    axes.set(ylabel="our CPU time / theirs")
+    axes.legend(fontsize=7)
+    _save(figure, "decode")
+
+
+def _save(figure: Any, name: str) -> None:
+    PLOTS.mkdir(parents=True, exist_ok=True)
+    figure.tight_layout()
+    figure.savefig(PLOTS / f"{name}.png", dpi=110, metadata={"Software": None})
+    plt.close(figure)
+
+
+def main() -> None:
+    text = README.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    plot_memory(result("ingest"))
+    plot_compression(result("compression"))
+    plot_decode(result("decode"))
+
+
+if __name__ == "__main__":
+    main()
