@@ -15,6 +15,7 @@ import matplotlib as mpl
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 
 RESULTS, PLOTS, README = Path("benchmarks/results"), Path("docs/plots"), Path("README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -68,7 +69,7 @@ def _accuracy(accuracy: Result) -> list[str]:
     return ["\n".join(rows)]
 
 
-def _cell(value: Any) -> str:
+def _cell(value: list[float] | float) -> str:
     return interval(value) if isinstance(value, list) else f"{value:.2f}"
 
 
@@ -149,7 +150,7 @@ def plot_decode(decode: Result) -> None:
     _save(figure, "decode")
 
 
-def _save(figure: Any, name: str) -> None:
+def _save(figure: Figure, name: str) -> None:
     PLOTS.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     figure.savefig(PLOTS / f"{name}.png", dpi=110, metadata={"Software": None})
