@@ -23,11 +23,23 @@ SLOT_VISUAL, SLOT_NEWLINE, SLOT_FRAME_END = 0, 1, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compressed:
-    """Tokens of one clip: features (zero rows where a learned mark goes), frame, and slot."""
+    """Tokens of one clip: features (zero rows where a learned mark goes), frame, slot and place.
+
+    place_K2 is the middle of what a token covers, x and y in shares of the picture.
+    """
 
     features_KC: Tensor
     frame_K: Tensor
     slot_K: Tensor
+    place_K2: Tensor
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Tokens of one frame in rows: features and places, shapes (R, Q, C) and (R, Q, 2)."""
+
+    features_RQC: Tensor
+    place_RQ2: Tensor
 
 
 def compress(
@@ -48,12 +60,13 @@ def compress(
             zip(features_TNC, responses, strict=True)
         )
     ]
-    features, slots = zip(*frames, strict=True)
+    features, slots, places = zip(*frames, strict=True)
     lengths = torch.tensor([len(slot) for slot in slots])
     return Compressed(
         torch.cat(features),
         torch.repeat_interleave(torch.arange(len(slots)), lengths),
         torch.cat(slots),
+        torch.cat(places),
     )
 
 
@@ -65,7 +78,7 @@ def num_tokens(layout: StreamLayout, *, num_frames: int, num_patches: int) -> in
 
 def _compress_frame(
     features_NC: Tensor, number: int, layout: StreamLayout, response_N: Tensor | None
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     match layout.compression:
         case SlowFast(slow_stride=slow_stride, pool=pool):
             rows = pool_grid(features_NC, pool if number % slow_stride == 0 else 2 * pool)
@@ -74,21 +87,31 @@ def _compress_frame(
         case WeightedSampler(tokens_per_frame=count, cells=cells):
             if response_N is None:
                 raise ValueError("the weighted sampler needs the attention response of each patch")
-            rows = features_NC[keep_by_response(response_N, count, cells=cells)][None]
+            rows = chosen(features_NC, keep_by_response(response_N, count, cells=cells))
         case RandomTokens(tokens_per_frame=count, seed=seed):
             check_budget(count, len(features_NC))
             generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
             kept_K = torch.randperm(len(features_NC), generator=generator)[:count].sort().values
-            rows = features_NC[kept_K][None]
+            rows = chosen(features_NC, kept_K)
     return _with_marks(rows, layout)
 
 
-def pool_grid(features_NC: Tensor, stride: int) -> Tensor:
-    """Average-pool a frame's patches; returns rows, shape (G // stride, G // stride, C)."""
+def chosen(features_NC: Tensor, index_K: Tensor) -> Rows:
+    """Some patches of a frame, as one row."""
+    G = round(len(features_NC) ** 0.5)
+    place_K2 = (torch.stack([index_K % G, index_K // G], -1) + 0.5) / G
+    return Rows(features_NC[index_K][None], place_K2[None])
+
+
+def pool_grid(features_NC: Tensor, stride: int) -> Rows:
+    """Average-pool a frame's patches into G // stride rows of as many."""
     G = round(len(features_NC) ** 0.5)
     check_budget(stride, G)
     grid_CGG = features_NC.T.reshape(-1, G, G)
-    return functional.avg_pool2d(grid_CGG, stride).permute(1, 2, 0)
+    pooled_RRC = functional.avg_pool2d(grid_CGG, stride).permute(1, 2, 0)
+    middle_R = (torch.arange(G // stride) + 0.5) * stride / G
+    y_RR, x_RR = torch.meshgrid(middle_R, middle_R, indexing="ij")
+    return Rows(pooled_RRC, torch.stack([x_RR, y_RR], -1))
 
 
 def keep_by_response(response_N: Tensor, count: int, *, cells: int) -> Tensor:
@@ -111,16 +134,19 @@ def check_budget(wanted: int, available: int) -> None:
         raise BudgetTooLarge(wanted, available)
 
 
-def _with_marks(rows_RQC: Tensor, layout: StreamLayout) -> tuple[Tensor, Tensor]:
+def _with_marks(rows: Rows, layout: StreamLayout) -> tuple[Tensor, Tensor, Tensor]:
     """Flatten rows into tokens, with a slot for a newline after each and for the frame's end."""
-    R, Q, C = rows_RQC.shape
-    slots = torch.zeros(R, Q, dtype=torch.int8)
+    R, Q, C = rows.features_RQC.shape
+    features, places = rows.features_RQC, rows.place_RQ2
+    slots = torch.full((R, Q), SLOT_VISUAL, dtype=torch.int8)
     gridded = isinstance(layout.compression, SlowFast | Pooling)
     if layout.newline == "grid" and gridded:
-        rows_RQC = torch.cat([rows_RQC, rows_RQC.new_zeros(R, 1, C)], 1)
+        features = torch.cat([features, features.new_zeros(R, 1, C)], 1)
+        places = torch.cat([places, places.new_zeros(R, 1, 2)], 1)
         slots = torch.cat([slots, torch.full((R, 1), SLOT_NEWLINE, dtype=torch.int8)], 1)
-    features_KC, slots_K = rows_RQC.reshape(-1, C), slots.flatten()
+    features, places, slots = features.reshape(-1, C), places.reshape(-1, 2), slots.flatten()
     if layout.frame_token:
-        features_KC = torch.cat([features_KC, features_KC.new_zeros(1, C)])
-        slots_K = torch.cat([slots_K, torch.tensor([SLOT_FRAME_END], dtype=torch.int8)])
-    return features_KC, slots_K
+        features = torch.cat([features, features.new_zeros(1, C)])
+        places = torch.cat([places, places.new_zeros(1, 2)])
+        slots = torch.cat([slots, torch.tensor([SLOT_FRAME_END], dtype=torch.int8)])
+    return features, slots, places

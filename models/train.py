@@ -36,6 +36,7 @@ class ClipFeatures:
 
     features_KC: NDArray[np.float16]
     slot_K: NDArray[np.int8]
+    place_K2: NDArray[np.float32]
     frames: Frames
 
 
@@ -178,7 +179,8 @@ def visual_tokens(
 ) -> Tensor:
     features_XC = torch.from_numpy(np.concatenate([clip.features_KC for clip in clips])).float()
     slot_X = torch.from_numpy(np.concatenate([clip.slot_K for clip in clips]))
-    return model.project(features_XC, slot_X)
+    place_X2 = torch.from_numpy(np.concatenate([clip.place_K2 for clip in clips]))
+    return model.project(features_XC, slot_X, place_X2)
 
 
 def retrieval_loss(

@@ -99,7 +99,9 @@ class TransformersEngine:
         pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px)
         with self._lock, self._autocast():
             compressed = self.model.compress(pixels)
-            tokens_KD = self.model.project(compressed.features_KC.float(), compressed.slot_K)
+            tokens_KD = self.model.project(
+                compressed.features_KC.float(), compressed.slot_K, compressed.place_K2
+            )
             tokens_KD = tokens_KD.to(torch.float16)
             vector_V = self.model.clip_vector(tokens_KD[None].float())[0]
         tokens = ClipTokens(

@@ -8,6 +8,7 @@ Shape letters:
     B sequences    L positions    V retrieval width
 """
 
+import math
 from typing import Any
 
 import torch
@@ -20,18 +21,31 @@ from models.compress import SLOT_FRAME_END, SLOT_NEWLINE, Compressed, compress
 from models.config import LongwatchConfig
 from models.layout import WeightedSampler
 
+PLACE_WAVES = (0.5, 1.0, 2.0, 4.0)  # half-turns over the picture's width or height
+
 
 class Projector(nn.Module):
-    """Two-layer GELU MLP from tower to decoder (LLaVA-1.5), and the learned marks of the layout."""
+    """Two-layer GELU MLP from tower to decoder (LLaVA-1.5), places, and the layout's marks.
+
+    What a token shows and where it lies are added up: pooling and sampling leave the decoder no
+    other way to tell the place of a token than to count.
+    """
 
     def __init__(self, tower_width: int, decoder_width: int) -> None:
         super().__init__()
         self.up = nn.Linear(tower_width, decoder_width)
         self.out = nn.Linear(decoder_width, decoder_width)
+        self.place = nn.Linear(4 * len(PLACE_WAVES), decoder_width, bias=False)
         self.marks = nn.Parameter(torch.randn(2, decoder_width) / decoder_width**0.5)
 
-    def forward(self, features_KC: Tensor, slot_K: Tensor) -> Tensor:
-        tokens_KD = self.out(functional.gelu(self.up(features_KC)))
+    def shown(self, features_KC: Tensor) -> Tensor:
+        """What tokens show, wherever they lie."""
+        return self.out(functional.gelu(self.up(features_KC)))
+
+    def forward(self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor) -> Tensor:
+        waves_K2W = math.pi * place_K2[..., None] * torch.tensor(PLACE_WAVES, dtype=torch.float32)
+        waves_KW = torch.cat([waves_K2W.sin(), waves_K2W.cos()], -1).flatten(-2)
+        tokens_KD = self.shown(features_KC) + self.place(waves_KW)
         marks = self.marks.to(tokens_KD.dtype)
         slot = slot_K[..., None].to(tokens_KD.device)
         tokens_KD = torch.where(slot == SLOT_NEWLINE, marks[0], tokens_KD)
@@ -101,9 +115,9 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
         features_TNC, response_TN = self.features(pixels_TCHW)
         return compress(features_TNC, self.layout, response_TN=response_TN)
 
-    def project(self, features_KC: Tensor, slot_K: Tensor) -> Tensor:
+    def project(self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor) -> Tensor:
         """Projector: visual tokens, shape (..., K, D)."""
-        return self.projector(features_KC, slot_K)
+        return self.projector(features_KC, slot_K, place_K2)
 
     def inputs_embeds(self, input_ids_BL: Tensor, visual_XD: Tensor | None) -> Tensor:
         """Embed text and put visual tokens, in order, where the placeholders are."""

@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.compress import SLOT_VISUAL
 from models.nano.draw import (
     CLASS_BOX,
     CLASS_GATE_CLOSED,
@@ -111,8 +110,7 @@ def align(
     model.projector.train()
     for step in range(num_steps):
         chosen = next(batches)
-        slots = torch.full((len(chosen),), SLOT_VISUAL)
-        tokens = model.projector(features_MC[chosen], slots)
+        tokens = model.projector.shown(features_MC[chosen])
         wanted = present_MC[chosen] @ target_CD
         loss = nn.functional.mse_loss(tokens / scale, wanted / scale)
         optimizer.zero_grad()

@@ -18,7 +18,7 @@ ASPECT = 16 / 9
 ZONES = 5  # the picture's width in fifths, counted from 1
 RISEN = 0.04
 KNOWN_SHARE = 0.8
-NOBODY = "nobody"
+NOBODY, NOWHERE = "nobody", "nowhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def where(rng: np.random.Generator, script: Script, start_s: float, length_s: fl
                     up = isinstance(mover, Visit) and one.bottom_y < YARD_Y - RISEN
                     zone = 1 + int(one.x * ZONES)
                     places.append(f"{second:.1f} {zone}{' up' if up else ''}")
-    return Drill(f"Where is {subject} from moment to moment?", ", ".join(places) or "nowhere")
+    return Drill(f"Where is {subject} from moment to moment?", ", ".join(places) or NOWHERE)
 
 
 def deeds(rng: np.random.Generator, script: Script, start_s: float, length_s: float) -> Drill:

@@ -18,7 +18,7 @@ from models.config import LongwatchConfig
 from models.layout import SlowFast, StreamLayout
 from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
-from models.nano.drills import NOBODY, Drill, deeds, where, who
+from models.nano.drills import NOBODY, NOWHERE, Drill, deeds, where, who
 from models.nano.phrasings import plan_example
 from models.nano.tokenizer import END, PAD, train_tokenizer
 from models.nano.truth import claim_of, note_of
@@ -197,6 +197,7 @@ class Marks:
         num_patches = (IMAGE_SIZE_PX // PATCH_PX) ** 2
         shape = compress(torch.zeros(LAYOUT.max_frames, num_patches, 1), LAYOUT)
         self._slot_K = shape.slot_K.numpy()
+        self._place_K2 = shape.place_K2.numpy()
         self._frame_K = shape.frame_K.numpy().astype(np.int16)
         self._times_s_T = np.arange(LAYOUT.max_frames, dtype=np.float32) / LAYOUT.fps
         assert (self._slot_K == SLOT_VISUAL).any()
@@ -209,6 +210,7 @@ class Marks:
         return ClipFeatures(
             features_KC[kept],
             self._slot_K[kept],
+            self._place_K2[kept],
             Frames(self._frame_K[kept], self._times_s_T[:num_frames]),
         )
 
@@ -242,13 +244,14 @@ def _judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
 def look_batches(
     clips: Sequence[Clip], *, seed: int, batch_size: int, num_frames: int
 ) -> Iterator[list[Sample]]:
-    """Looks at the first `num_frames` of clips; of empty ones, most are drawn again."""
+    """Who and where, in the first `num_frames` of clips; empty ones are mostly drawn again."""
     rng, marks = np.random.default_rng(seed), Marks()
     while True:
         batch: list[Sample] = []
         while len(batch) < batch_size:
-            sample = _look_sample(rng, clips[int(rng.integers(len(clips)))], marks, num_frames)
-            if sample.reply != NOBODY or rng.random() < 0.4:
+            ask = _look_sample if rng.random() < 0.5 else _where_sample
+            sample = ask(rng, clips[int(rng.integers(len(clips)))], marks, num_frames)
+            if sample.reply not in (NOBODY, NOWHERE) or rng.random() < 0.4:
                 batch.append(sample)
         yield batch
 
@@ -260,9 +263,11 @@ def _look_sample(
     return _drilled(drill, marks.put(clip.features_KC, num_frames))
 
 
-def _where_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
-    drill = where(rng, clip.script, clip.start_s, LAYOUT.clip_length_s)
-    return _drilled(drill, marks.put(clip.features_KC))
+def _where_sample(
+    rng: np.random.Generator, clip: Clip, marks: Marks, num_frames: int = LAYOUT.max_frames
+) -> Sample:
+    drill = where(rng, clip.script, clip.start_s, num_frames / LAYOUT.fps)
+    return _drilled(drill, marks.put(clip.features_KC, num_frames))
 
 
 def _deeds_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:

@@ -87,7 +87,10 @@ def test_a_row_ends_with_a_newline_and_a_frame_with_its_token():
 def test_pooling_averages_and_floors():
     grid = torch.arange(25.0).reshape(25, 1)
 
-    assert pool_grid(grid, 2)[..., 0].tolist() == [[3.0, 5.0], [13.0, 15.0]]
+    pooled = pool_grid(grid, 2)
+
+    assert pooled.features_RQC[..., 0].tolist() == [[3.0, 5.0], [13.0, 15.0]]
+    assert pooled.place_RQ2[0, 1].tolist() == pytest.approx([0.6, 0.2])
 
 
 def test_the_weighted_sampler_keeps_what_is_attended_to_in_raster_order():

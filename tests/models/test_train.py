@@ -20,6 +20,7 @@ def clip(seed: int) -> ClipFeatures:
     return ClipFeatures(
         tokens.features_KC.half().numpy(),
         tokens.slot_K.numpy(),
+        tokens.place_K2.numpy(),
         Frames(tokens.frame_K.numpy().astype(np.int16), np.arange(3, dtype=np.float32)),
     )
 
