@@ -92,7 +92,7 @@ def _compress_frame(
             check_budget(count, len(features_NC))
             generator = torch.Generator().manual_seed(seed * 1_000_003 + number)
             kept_K = torch.randperm(len(features_NC), generator=generator)[:count].sort().values
-            rows = chosen(features_NC, kept_K)
+            rows = chosen(features_NC, kept_K.to(features_NC.device))
     return _with_marks(rows, layout)
 
 
@@ -109,7 +109,8 @@ def pool_grid(features_NC: Tensor, stride: int) -> Rows:
     check_budget(stride, G)
     grid_CGG = features_NC.T.reshape(-1, G, G)
     pooled_RRC = functional.avg_pool2d(grid_CGG, stride).permute(1, 2, 0)
-    middle_R = (torch.arange(G // stride) + 0.5) * stride / G
+    device = features_NC.device
+    middle_R = (torch.arange(G // stride, device=device) + 0.5) * stride / G
     y_RR, x_RR = torch.meshgrid(middle_R, middle_R, indexing="ij")
     return Rows(pooled_RRC, torch.stack([x_RR, y_RR], -1))
 
@@ -121,7 +122,7 @@ def keep_by_response(response_N: Tensor, count: int, *, cells: int) -> Tensor:
     rank_N = response_N.clone()
     if cells:
         G = round(N**0.5)
-        cell_G = torch.arange(G) * cells // G
+        cell_G = torch.arange(G, device=response_N.device) * cells // G
         cell_N = (cell_G[:, None] * cells + cell_G[None, :]).flatten()
         for cell in range(min(cells * cells, count)):
             inside = (cell_N == cell).nonzero().flatten()
@@ -138,15 +139,15 @@ def _with_marks(rows: Rows, layout: StreamLayout) -> tuple[Tensor, Tensor, Tenso
     """Flatten rows into tokens, with a slot for a newline after each and for the frame's end."""
     R, Q, C = rows.features_RQC.shape
     features, places = rows.features_RQC, rows.place_RQ2
-    slots = torch.full((R, Q), SLOT_VISUAL, dtype=torch.int8)
+    slots = features.new_full((R, Q), SLOT_VISUAL, dtype=torch.int8)
     gridded = isinstance(layout.compression, SlowFast | Pooling)
     if layout.newline == "grid" and gridded:
         features = torch.cat([features, features.new_zeros(R, 1, C)], 1)
         places = torch.cat([places, places.new_zeros(R, 1, 2)], 1)
-        slots = torch.cat([slots, torch.full((R, 1), SLOT_NEWLINE, dtype=torch.int8)], 1)
+        slots = torch.cat([slots, slots.new_full((R, 1), SLOT_NEWLINE)], 1)
     features, places, slots = features.reshape(-1, C), places.reshape(-1, 2), slots.flatten()
     if layout.frame_token:
         features = torch.cat([features, features.new_zeros(1, C)])
         places = torch.cat([places, places.new_zeros(1, 2)])
-        slots = torch.cat([slots, torch.tensor([SLOT_FRAME_END], dtype=torch.int8)])
+        slots = torch.cat([slots, slots.new_full((1,), SLOT_FRAME_END)])
     return features, slots, places

@@ -43,7 +43,8 @@ class Projector(nn.Module):
         return self.out(functional.gelu(self.up(features_KC)))
 
     def forward(self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor) -> Tensor:
-        waves_K2W = math.pi * place_K2[..., None] * torch.tensor(PLACE_WAVES, dtype=torch.float32)
+        waves_W = torch.tensor(PLACE_WAVES, device=place_K2.device)
+        waves_K2W = math.pi * place_K2[..., None] * waves_W
         waves_KW = torch.cat([waves_K2W.sin(), waves_K2W.cos()], -1).flatten(-2)
         tokens_KD = self.shown(features_KC) + self.place(waves_KW)
         marks = self.marks.to(tokens_KD.dtype)

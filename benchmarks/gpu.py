@@ -1,0 +1,102 @@
+"""Tower, compressor and decoder on a GPU, beside the CPU of the same machine.
+
+Needs torch and transformers alone; run it with `benchmarks/gpu.sh`. Random weights of a real size
+(SigLIP base, Qwen2 of 0.5 billion parameters) unless told otherwise: speed does not depend on them.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from transformers import Qwen2Config, SiglipVisionConfig
+
+from models.config import LongwatchConfig
+from models.layout import SlowFast, StreamLayout
+from models.video_llm import LongwatchForConditionalGeneration
+
+RESULT = Path("benchmarks/results/gpu.json")
+LAYOUT = StreamLayout(
+    image_size_px=224, max_frames=20, fps=2, compression=SlowFast(slow_stride=5, pool=2)
+)
+SMALL = (
+    SiglipVisionConfig(hidden_size=128, intermediate_size=512, num_hidden_layers=4,
+                       num_attention_heads=4, image_size=224, patch_size=16, vision_use_head=False),
+    Qwen2Config(hidden_size=256, intermediate_size=704, num_hidden_layers=4, num_attention_heads=4,
+                num_key_value_heads=2, vocab_size=1024, tie_word_embeddings=True),
+)  # fmt: skip
+REAL = (
+    SiglipVisionConfig(image_size=224, patch_size=16, vision_use_head=False),
+    Qwen2Config(hidden_size=896, intermediate_size=4864, num_hidden_layers=24,
+                num_attention_heads=14, num_key_value_heads=2, vocab_size=151_936,
+                tie_word_embeddings=True),
+)  # fmt: skip
+
+
+def timed(work: Callable[[], object], *, device: str, turns: int) -> float:
+    """Median seconds of one turn, after one that does not count."""
+    seconds: list[float] = []
+    for turn in range(turns + 1):
+        begun = time.perf_counter()
+        work()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        if turn:
+            seconds.append(time.perf_counter() - begun)
+    return sorted(seconds)[len(seconds) // 2]
+
+
+@torch.inference_mode()
+def measure(
+    model: LongwatchForConditionalGeneration, device: str, *, turns: int
+) -> dict[str, float]:
+    model = model.to(device).eval()  # type: ignore[arg-type]
+    pixels = torch.zeros(LAYOUT.max_frames, 3, LAYOUT.image_size_px, LAYOUT.image_size_px)
+    pixels = pixels.to(device)
+
+    def encode() -> torch.Tensor:
+        with torch.autocast(device, torch.bfloat16):
+            made = model.compress(pixels)
+            return model.project(made.features_KC, made.slot_K, made.place_K2)
+
+    tokens_KD = encode()
+    ids = torch.full((1, len(tokens_KD)), model.config.video_token_id, device=device)
+
+    def read() -> object:
+        with torch.autocast(device, torch.bfloat16):
+            return model(input_ids=ids, visual_XD=tokens_KD)
+
+    return {
+        "tokens_a_clip": len(tokens_KD),
+        "encode_clip_s": timed(encode, device=device, turns=turns),
+        "read_clip_s": timed(read, device=device, turns=turns),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="a small model, to try this out")
+    parser.add_argument("--turns", type=int, default=10)
+    args = parser.parse_args()
+    vision, text = SMALL if args.small else REAL
+    config = LongwatchConfig(vision, text, LAYOUT.model_dump(mode="json"), video_token_id=1)
+    model = LongwatchForConditionalGeneration(config)
+    devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    result = {
+        "what": "a clip through tower, compressor and projector, and through the decoder, in bf16",
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": torch.cuda.get_device_name() if "cuda" in devices else "no GPU",
+        "torch": torch.__version__,
+        "parameters": sum(one.numel() for one in model.parameters()),
+        **{device: measure(model, device, turns=args.turns) for device in devices},
+    }
+    if "cuda" in devices:
+        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
