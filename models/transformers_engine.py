@@ -188,11 +188,38 @@ class TransformersEngine:
 
 
 def parse_reply(task: str, schema: type[Reply], reply: str) -> Reply:
-    """Read JSON; a reply cut off at its end counts as far as it goes."""
+    """Read JSON; of a reply that broke off, what is whole counts, and the item it broke off in not.
+
+    Raises:
+        UnparsableReply: not JSON, or JSON of another shape.
+    """
     try:
-        return schema.model_validate(from_json(reply, allow_partial=True))
+        value = from_json(reply, allow_partial=True)
+        try:
+            return schema.model_validate(value)
+        except ValidationError:
+            if not _broke_off(reply):
+                raise
+            return schema.model_validate(_without_last_items(value))
     except (ValidationError, ValueError) as error:
         raise UnparsableReply(task, reply) from error
+
+
+def _broke_off(reply: str) -> bool:
+    try:
+        from_json(reply)
+    except ValueError:
+        return True
+    return False
+
+
+def _without_last_items(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
+    """The object with the last item of its last list left out, where a reply breaks off."""
+    if not isinstance(value, dict) or not value:
+        return value
+    fields = cast(dict[str, Any], value)
+    last, items = list(fields.items())[-1]
+    return {**fields, last: items[:-1]} if isinstance(items, list) else fields
 
 
 def weights_hash(model: torch.nn.Module, prefixes: tuple[str, ...]) -> str:

@@ -177,10 +177,22 @@ def test_a_batch_decodes_as_its_members_do():
         assert reply == list(greedy(model, prompt, read, end_id=end_id, max_new_tokens=10))
 
 
-def test_a_note_cut_off_in_the_middle_counts_as_far_as_it_goes():
-    reply = json.dumps({"text": "x", "events": [{"start_s": 1.0, "end_s": 2.0, "text": "x"}]})
+def test_a_note_that_breaks_off_anywhere_counts_as_far_as_it_goes():
+    events = [{"start_s": float(n), "end_s": n + 1.0, "text": f"event {n}"} for n in range(3)]
+    whole = json.dumps({"text": "three", "events": events}, separators=(",", ":"))
+    first_is_whole = whole.index("}") + 1
 
-    assert parse_reply("note", Note, reply[:-1]).events[0].end_s == 2.0
+    for length in range(first_is_whole, len(whole) + 1):
+        note = parse_reply("note", Note, whole[:length])
+        assert note.events[0].text == "event 0"
+        assert len(note.events) >= whole[:length].count("}") - (length == len(whole))
+
+
+def test_a_whole_reply_with_a_bad_event_is_refused_not_mended():
+    reply = json.dumps({"text": "x", "events": [{"start_s": 1.0, "text": "no end"}]})
+
+    with pytest.raises(UnparsableReply):
+        parse_reply("note", Note, reply)
 
 
 def test_a_reply_that_fits_no_schema_is_an_error_that_shows_it():

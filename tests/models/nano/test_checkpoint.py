@@ -10,11 +10,11 @@ from threading import Event
 
 import pytest
 
+from benchmarks.accuracy import in_clip
 from models.nano.footage import render
 from models.nano.make import HELD_OUT_SEED
 from models.nano.score_notes import NoteScores
 from models.nano.world import write_script
-from models.schemas import Note, NoteEvent
 from models.transformers_engine import TransformersEngine
 from services.registry import NewStream
 from services.settings import SHIPPED_MODEL, Settings
@@ -73,15 +73,7 @@ def test_it_notes_far_more_of_footage_than_chance_would(tmp_path: Path):
         clips = stores.record.clips()
         for clip in clips:
             start_s, end_s = clip.span.start_ns / NS_PER_S, clip.span.end_ns / NS_PER_S
-            events = tuple(
-                NoteEvent(
-                    start_s=(event.span.start_ns - clip.span.start_ns) / NS_PER_S,
-                    end_s=(event.span.end_ns - clip.span.start_ns) / NS_PER_S,
-                    text=event.text,
-                )
-                for event in clip.events
-            )
-            scores.add(Note(text=clip.text, events=events), script, start_s, end_s)
+            scores.add(in_clip(clip), script, start_s, end_s)
     assert len(clips) == MINUTES * 6
     assert scores.summary()["recall"] > 0.08
     assert scores.summary()["precision"] > 0.08
