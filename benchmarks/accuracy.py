@@ -8,6 +8,7 @@ nothing: the most frequent answer of training, and a random one.
 """
 
 import argparse
+import shutil
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -173,6 +174,7 @@ def main() -> None:
     film = args.work / f"{args.seed}.mp4"
     render_once(script, film)
     settings = load_settings(data=args.work / f"memory-{args.seed}")
+    shutil.rmtree(settings.data, ignore_errors=True)  # what other weights remembered
     seconds = watch(settings, {STREAM: film})
     with answerer(settings) as (ready, stores):
         result = examine(ready, stores, script, duration_s=duration_s)

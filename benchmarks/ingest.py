@@ -7,6 +7,7 @@ A film of nano's world is repeated, packet by packet, to the hours asked for, an
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -163,6 +164,7 @@ def main() -> None:
     long = args.work / f"{SEED}-{args.hours}h.mp4"
     repeated(film, long, times=args.hours // FILM_HOURS)
     settings = load_settings(data=args.work / f"memory-{args.hours}h")
+    shutil.rmtree(settings.data, ignore_errors=True)  # what other weights remembered
     result = {
         "what": "640x360 H.264 at 15 fps, a keyframe a second, watched as fast as it goes",
         "command": f"python -m benchmarks.ingest --work DIR --hours {args.hours}",
