@@ -6,9 +6,12 @@ announced when its stream is taken up again. A model's seconds become spans of m
 """
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory.errors import SpanForgotten, UnknownStream
 from memory.record import Record
@@ -37,13 +40,22 @@ log = logging.getLogger(__name__)
 
 
 class Rememberer:
-    """Turns collected clips into memories."""
+    """Turns collected clips into memories; each call of the model is one `turn`."""
 
-    def __init__(self, *, engine: Engine, record: Record, tokens: TokenStore, bus: Bus) -> None:
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        record: Record,
+        tokens: TokenStore,
+        bus: Bus,
+        turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._engine = engine
         self._record = record
         self._tokens = tokens
         self._bus = bus
+        self._turn = turn
 
     def remember(self, clip: CollectedClip, *, epoch_at: datetime) -> None:
         """Store all that is known of a clip. Doing it twice is doing it once.
@@ -74,7 +86,7 @@ class Rememberer:
                     encoder_id=self._engine.encoder_id,
                     model_id=self._engine.model_id,
                 ),
-                text_vector=self._engine.embed([note.text])[0] if note.text else encoded.vector_V,
+                text_vector=self._vector(note.text) if note.text else encoded.vector_V,
                 visual_vector=encoded.vector_V,
             )
         except (SpanForgotten, UnknownStream):
@@ -89,7 +101,8 @@ class Rememberer:
     def _encode(self, clip: CollectedClip) -> EncodedClip:
         frames_THWC = np.stack([frame.pixels_HWC for frame in clip.frames])
         times_s_T = [(frame.media_ns - clip.span.start_ns) / NS_PER_S for frame in clip.frames]
-        return self._engine.encode(frames_THWC, times_s_T)
+        with self._turn():
+            return self._engine.encode(frames_THWC, times_s_T)
 
     def _describe(self, clip_id: str, span: Span, tokens: ClipTokens) -> Note:
         previous = [
@@ -99,12 +112,18 @@ class Rememberer:
             )
         ]
         try:
-            return self._engine.describe(tokens, previous=previous)
+            with self._turn():
+                return self._engine.describe(tokens, previous=previous)
         except PromptTooLong:
-            return self._engine.describe(tokens, previous=[])
+            with self._turn():
+                return self._engine.describe(tokens, previous=[])
         except UnparsableReply as error:
             log.warning("%s: remembered without words: %s", clip_id, error)
             return Note(text="")
+
+    def _vector(self, text: str) -> NDArray[np.float32]:
+        with self._turn():
+            return self._engine.embed([text])[0]
 
 
 def noted_event(event: NoteEvent, clip: Span) -> NotedEvent:
