@@ -5,21 +5,32 @@ from typing import Annotated
 
 import typer
 
-from services.answer import Answerer, Question, checked
 from services.console import (
     EXIT_NOT_FOUND,
     EXIT_OF_VERDICT,
     Json,
+    Tools,
     log_to,
     print_json,
     reported,
     tools_of,
 )
-from services.coverage import asked_of
-from services.looking import Looker
-from services.moments import parse_bounds, show_ns
+from services.moments import show_ns
+from services.requests import (
+    AskRequest,
+    FoundClips,
+    OnText,
+    Request,
+    Result,
+    SearchRequest,
+    model_named,
+    refuse_early,
+    respond,
+)
+from services.resident import ask_service
 from services.showing import evidence_lines
-from services.wiring import Stores, WatchingEngine, now_at, open_index, opened
+from services.wiring import now_at, open_index, opened
+from streaming.messages import Answer
 
 Since = Annotated[
     str | None,
@@ -50,13 +61,21 @@ def ask(
     """
     tools = tools_of(context)
     log_to(tools.err, level=logging.ERROR)
-    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        bounds = parse_bounds(since, until, now_at=now_at())
-        answerer = answerer_of(stores, tools.load_engine(tools.settings))
-        answer = answerer.ask(
-            Question(question, tuple(stream or ()), bounds),
+    with reported(tools, as_json=as_json):
+        request = AskRequest(
+            text=question,
+            streams=tuple(stream or ()),
+            since=since,
+            until=until,
+            asked_at=now_at(),
+            model=model_named(tools.settings),
+        )
+        answer = result_of(
+            tools,
+            request,
             on_text=(lambda piece: None) if as_json else lambda piece: typer.echo(piece, nl=False),
         )
+        assert isinstance(answer, Answer)
         if as_json:
             typer.echo(answer.model_dump_json())
         else:
@@ -82,40 +101,35 @@ def search(  # noqa: PLR0913 - the options of a command
     """
     tools = tools_of(context)
     log_to(tools.err, level=logging.ERROR)
-    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        now = now_at()
-        bounds = parse_bounds(since, until, now_at=now)
-        specs = [stores.registry.stream(name) for name in stream or stores.registry.names()]
-        asked = asked_of(stores.record, specs, bounds, now_at=now)
-        within = [one.span for one in asked if one.span is not None]
-        looker = looker_of(stores, tools.load_engine(tools.settings))
-        hits = looker.similar(checked(text), within, limit=limit)
-        found = [note for hit in hits if (note := stores.record.clip(hit.clip_id)) is not None]
+    with reported(tools, as_json=as_json):
+        request = SearchRequest(
+            text=text,
+            streams=tuple(stream or ()),
+            since=since,
+            until=until,
+            limit=limit,
+            asked_at=now_at(),
+            model=model_named(tools.settings),
+        )
+        found = result_of(tools, request)
+        assert isinstance(found, FoundClips)
         if as_json:
-            print_json([note.model_dump(mode="json") for note in found])
+            print_json([note.model_dump(mode="json") for note in found.clips])
         else:
-            for note in found:
+            for note in found.clips:
                 times = f"{show_ns(note.span.start_ns)}–{show_ns(note.span.end_ns)}"
                 line = f"{note.span.stream_id} {times}  {note.text}"
                 tools.out.print(line, markup=False, highlight=False, soft_wrap=True)
-    if not found:
+    if not found.clips:
         raise typer.Exit(EXIT_NOT_FOUND)
 
 
-def looker_of(stores: Stores, engine: WatchingEngine) -> Looker:
-    return Looker(
-        engine=engine,
-        record=stores.record,
-        tokens=stores.tokens,
-        index=open_index(stores, engine).index,
-    )
-
-
-def answerer_of(stores: Stores, engine: WatchingEngine) -> Answerer:
-    return Answerer(
-        engine=engine,
-        record=stores.record,
-        registry=stores.registry,
-        looker=looker_of(stores, engine),
-        now_at=now_at,
-    )
+def result_of(tools: Tools, request: Request, *, on_text: OnText = lambda piece: None) -> Result:
+    """By the service that runs on the data directory; where none does, by this process."""
+    refuse_early(request)
+    if (result := ask_service(tools.settings, request, on_text=on_text)) is not None:
+        return result
+    with opened(tools.settings) as stores:
+        engine = tools.load_engine(tools.settings)
+        index = open_index(stores, engine).index
+        return respond(request, stores, engine, index, on_text=on_text)

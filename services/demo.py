@@ -16,15 +16,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from models.nano.demo import DemoQuestion, demo_questions, demo_script, render_demo
 from services.answer import Answerer, Question
-from services.cli_questions import answerer_of
 from services.console import Tools, print_json
 from services.errors import DataDirectoryUnusable
 from services.moments import Bounds, MediaMoment, show_ns
 from services.progress import StreamProgress
 from services.registry import NewStream
+from services.requests import answerer_of
 from services.showing import evidence_lines
 from services.up import Running, run_service
-from services.wiring import WatchingEngine, opened
+from services.wiring import WatchingEngine, open_index, opened
 from streaming.messages import NS_PER_S, Answer
 
 STREAM = "demo"
@@ -104,7 +104,7 @@ class Demo:
         self._say(f"  {watched_s:.0f} s, {speed:.0f} times as fast as it was filmed")
         self._step("Asking about it, and comparing with the script")
         with opened(self._settings) as stores:
-            answerer = answerer_of(stores, engine)
+            answerer = answerer_of(stores, engine, open_index(stores, engine).index)
             questions = demo_questions(self._script)
             answered = [
                 self._ask(answerer, number, question)

@@ -23,6 +23,10 @@ ServiceError
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
 │   └── OutputUnusable          the file to write cannot be written
 ├── ClipUnusable                a clip cannot be remembered; its footage is named as a gap
+├── AskingError
+│   ├── BadRequest              what came through the socket is no request
+│   ├── AnswerFailed            the service failed at a question, and goes on
+│   └── AnswerBrokenOff         the service stopped in the middle of an answer
 └── WorkerCrashed               a part of the service failed for good
 """
 
@@ -180,6 +184,27 @@ class ClipUnusable(ServiceError):
         super().__init__(f"clip {clip_id} cannot be remembered ({reason})")
         self.clip_id = clip_id
         self.reason = reason
+
+
+class AskingError(ServiceError):
+    """The service that runs gives no answer."""
+
+
+class BadRequest(AskingError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not a request that this service understands ({reason})")
+        self.reason = reason
+
+
+class AnswerFailed(AskingError):
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"the service failed at this question ({reason}); its log says more")
+        self.reason = reason
+
+
+class AnswerBrokenOff(AskingError):
+    def __init__(self) -> None:
+        super().__init__("the service stopped in the middle of the answer; ask again")
 
 
 class WorkerCrashed(ServiceError):

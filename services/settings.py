@@ -57,6 +57,10 @@ class Settings(BaseSettings):
         return self.data / "lock"
 
     @property
+    def socket_path(self) -> Path:
+        return self.data / "socket"
+
+    @property
     def credentials_path(self) -> Path:
         return self.data / "credentials"
 

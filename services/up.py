@@ -1,4 +1,4 @@
-"""The whole service in one process: capture, analysis and index in threads of their own.
+"""The whole service in one process: capture, analysis, index and answers, each in its threads.
 
 Any of them may fail: what heals by waiting waits inside its worker, and what does not ends the
 service with its reason, because half a service that looks alive is worse than none. Everything is
@@ -17,13 +17,16 @@ from services.forget import SavedVectors
 from services.index import IndexKeeper
 from services.progress import PAUSED, StreamProgress, cursor_of, is_recording, progress_of
 from services.remember import Rememberer
+from services.requests import OnText, Request, Result, respond
+from services.resident import Resident
 from services.settings import Settings
+from services.turns import Turns
 from services.wiring import LoadEngine, Stores, locked, open_index, opened, opened_bus, wall_clock
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
 
-ANALYSE, INDEX = "analyse", "index"
+ANALYSE, INDEX, ANSWER = "analyse", "index", "answer"
 TICK_S = 0.2
 TELL_EVERY_NS = NS_PER_S // 2
 TRIM_EVERY_NS = 600 * NS_PER_S
@@ -102,17 +105,20 @@ class _Service:
         return thread
 
     def _watch(self, stop: threading.Event) -> None:
-        """Load the model, then analyse and index until told to stop."""
+        """Load the model, then analyse, index and answer until told to stop."""
         engine = self._running.load_engine(self._running.settings)
-        stores, bus = self._stores, self._bus
-        keeper = IndexKeeper(
-            open_index(stores, engine), stores.record, monotonic_ns=self._clock.monotonic_ns
-        )
+        stores, bus, turns = self._stores, self._bus, Turns()
+        vectors = open_index(stores, engine)
+        keeper = IndexKeeper(vectors, stores.record, monotonic_ns=self._clock.monotonic_ns)
         analyst = Analyst(
             record=stores.record,
             footage=stores.footage,
             rememberer=Rememberer(
-                engine=engine, record=stores.record, tokens=stores.tokens, bus=bus
+                engine=engine,
+                record=stores.record,
+                tokens=stores.tokens,
+                bus=bus,
+                turn=turns.turn,
             ),
             policy=policy_of(engine.layout),
             decode_threads=stores.settings.decode_threads,
@@ -124,7 +130,17 @@ class _Service:
                 INDEX, bus=bus, consumer=bus.consumer(TOPIC_CLIPS, group=INDEX), handler=keeper
             ).run(stop)
 
-        indexing = self._thread(INDEX, index)
+        def answer(stop: threading.Event) -> None:
+            """Read as another process would, so that reading keeps no writer waiting."""
+            with opened(stores.settings) as reading:
+
+                def in_turn(request: Request, on_text: OnText) -> Result:
+                    with turns.turn():
+                        return respond(request, reading, engine, vectors.index, on_text=on_text)
+
+                Resident(stores.settings, in_turn).run(stop)
+
+        beside = [self._thread(INDEX, index), self._thread(ANSWER, answer)]
         try:
             Worker(
                 ANALYSE,
@@ -134,7 +150,8 @@ class _Service:
             ).run(stop)
         finally:
             stop.set()
-            indexing.join()
+            for thread in beside:
+                thread.join()
             keeper.save()
 
     def _tick(self) -> None:

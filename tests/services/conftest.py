@@ -79,6 +79,12 @@ def settings(remembered_once: Path, tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def bare(tmp_path: Path) -> Settings:
+    """A data directory in which nothing is."""
+    return load_settings(data=tmp_path)
+
+
+@pytest.fixture
 def empty(tmp_path: Path) -> Settings:
     """A data directory that does not exist yet."""
     return load_settings(data=tmp_path / "data")

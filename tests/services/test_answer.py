@@ -7,11 +7,11 @@ import pytest
 
 from models.engine import ClipTokens
 from services.answer import MAX_QUESTION_CHARS, Answerer, Question
-from services.cli_questions import answerer_of
 from services.errors import EmptyQuestion, NoSuchStream, QuestionTooLong, RangeInFuture
 from services.moments import Bounds, MediaMoment
 from services.remember import stored_tokens
-from services.wiring import Stores
+from services.requests import answerer_of
+from services.wiring import Stores, open_index
 from streaming.messages import NS_PER_S, Answer, Verdict
 from tests.services.scripted_engine import ScriptedEngine
 
@@ -25,7 +25,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture
 def answerer(stores: Stores, engine: ScriptedEngine) -> Answerer:
-    return answerer_of(stores, engine)
+    return answerer_of(stores, engine, open_index(stores, engine).index)
 
 
 @pytest.fixture

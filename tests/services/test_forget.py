@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from services.answer import Question
-from services.cli_questions import answerer_of
 from services.errors import NoSuchStream
 from services.forget import forget_span, forget_whole
 from services.registry import NewStream
+from services.requests import answerer_of
 from services.settings import Settings
 from services.up import Running, run_service
 from services.wiring import Stores, open_index, opened
@@ -36,7 +36,9 @@ def test_a_span_is_forgotten_everywhere(stores: Stores, settings: Settings) -> N
     assert len(files(settings, "tokens")) == 4
     engine = ScriptedEngine()
     assert open_index(stores, engine).index.clip_ids() == stores.record.clip_ids()
-    answer = answerer_of(stores, engine).ask(Question("exists: bright light before 0:00:16"))
+    answer = answerer_of(stores, engine, open_index(stores, engine).index).ask(
+        Question("exists: bright light before 0:00:16")
+    )
     assert answer.verdict in (Verdict.NOT_FOUND, Verdict.NOT_WATCHED)
     assert answer.coverage.fraction < 1
 

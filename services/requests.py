@@ -1,0 +1,167 @@
+"""What can be asked of a memory, and how it is replied to: the same in whatever process.
+
+A service that runs replies to requests that come through its socket (`services.resident`); where
+none runs, the command replies by itself. A request carries the words of the person who asks, so
+that times are read, and refused, in one place; and that person's clock, which day words refer to.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Literal, Self
+
+from pydantic import AwareDatetime, Field, TypeAdapter
+
+from memory.index import ClipIndex
+from models.engine import Engine
+from services.answer import Answerer, Question, checked
+from services.console import OURS
+from services.coverage import asked_of
+from services.errors import AnswerFailed
+from services.looking import Looker
+from services.moments import Bounds, parse_bounds
+from services.settings import Settings
+from services.wiring import Stores, now_at
+from streaming.messages import Answer, ClipNote, Message
+
+OnText = Callable[[str], None]
+
+
+class Asked(Message):
+    """What all requests share. `model` is a checkpoint that was named; None leaves it open."""
+
+    text: str
+    streams: tuple[str, ...] = ()
+    since: str | None = None
+    until: str | None = None
+    asked_at: AwareDatetime
+    model: str | None = None
+
+    def bounds(self) -> Bounds:
+        return parse_bounds(self.since, self.until, now_at=self.asked_at)
+
+
+class AskRequest(Asked):
+    kind: Literal["ask/1"] = "ask/1"
+
+
+class SearchRequest(Asked):
+    kind: Literal["search/1"] = "search/1"
+    limit: Annotated[int, Field(ge=1)]
+
+
+class FoundClips(Message):
+    """The clips that a search found, best first."""
+
+    kind: Literal["found_clips/1"] = "found_clips/1"
+    clips: tuple[ClipNote, ...]
+
+
+class Said(Message):
+    """Words of an answer, as they are written."""
+
+    kind: Literal["said/1"] = "said/1"
+    text: str
+
+
+class Failed(Message):
+    """An error of ours, by the name of its type."""
+
+    kind: Literal["failed/1"] = "failed/1"
+    error: str
+    message: str
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        return cls(error=type(error).__name__, message=str(error))
+
+    def as_raised(self) -> Exception:
+        """The error again: of its type and in its words."""
+        kinds = list(OURS)
+        for kind in kinds:
+            kinds += kind.__subclasses__()
+            if kind.__name__ == self.error:
+                return kind.__new__(kind, self.message)
+        return AnswerFailed(reason=self.message)
+
+
+class Declined(Message):
+    """Whoever asks is to see for itself."""
+
+    kind: Literal["declined/1"] = "declined/1"
+    reason: str
+
+
+Request = AskRequest | SearchRequest
+Result = Answer | FoundClips
+Reply = Said | Result | Failed | Declined
+
+REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="kind")])
+
+
+def model_named(settings: Settings) -> str | None:
+    """The checkpoint that somebody named, as a request carries it."""
+    return model_of(settings) if "model" in settings.model_fields_set else None
+
+
+def model_of(settings: Settings) -> str:
+    return str(settings.model.resolve())
+
+
+def refuse_early(request: Request) -> None:
+    """What can be refused before anything is loaded.
+
+    Raises:
+        QuestionError, TimeError
+    """
+    checked(request.text)
+    request.bounds()
+
+
+def respond(
+    request: Request,
+    stores: Stores,
+    engine: Engine,
+    index: ClipIndex,
+    *,
+    on_text: OnText,
+) -> Result:
+    """Reply; `on_text` is given the words of an answer as they come.
+
+    Raises:
+        QuestionError, TimeError, NoSuchStream, StoreError, ModelError
+    """
+    if isinstance(request, SearchRequest):
+        return _search(request, stores, looker_of(stores, engine, index))
+    answerer = answerer_of(stores, engine, index, now_at=lambda: request.asked_at)
+    return answerer.ask(Question(request.text, request.streams, request.bounds()), on_text=on_text)
+
+
+def _search(request: SearchRequest, stores: Stores, looker: Looker) -> FoundClips:
+    bounds, text = request.bounds(), checked(request.text)
+    specs = [stores.registry.stream(name) for name in request.streams or stores.registry.names()]
+    asked = asked_of(stores.record, specs, bounds, now_at=request.asked_at)
+    within = [one.span for one in asked if one.span is not None]
+    hits = looker.similar(text, within, limit=request.limit)
+    notes = (stores.record.clip(hit.clip_id) for hit in hits)
+    return FoundClips(clips=tuple(note for note in notes if note is not None))
+
+
+def looker_of(stores: Stores, engine: Engine, index: ClipIndex) -> Looker:
+    return Looker(engine=engine, record=stores.record, tokens=stores.tokens, index=index)
+
+
+def answerer_of(
+    stores: Stores,
+    engine: Engine,
+    index: ClipIndex,
+    *,
+    now_at: Callable[[], datetime] = now_at,
+) -> Answerer:
+    return Answerer(
+        engine=engine,
+        record=stores.record,
+        registry=stores.registry,
+        looker=looker_of(stores, engine, index),
+        now_at=now_at,
+    )

@@ -1,0 +1,248 @@
+"""While `longwatch up` runs, it answers: both ends of the socket in its data directory.
+
+A Unix domain socket that only its owner may open. A client sends one request and reads replies up
+to the last; each is one line of JSON, and an object with a `kind`:
+
+    client   {"kind": "ask/1", "text": "...", "asked_at": "2025-03-01T14:00:00+01:00"}, or
+             {"kind": "search/1", ..., "limit": 10}; also "streams", "since", "until", "model"
+    service  {"kind": "said/1", "text": "..."}   words of the answer, as they are written
+             and then one of these, which is the last:
+             {"kind": "answer/1", ...}, {"kind": "found_clips/1", "clips": [...]}
+             {"kind": "failed/1", "error": "NoSuchStream", "message": "..."}
+             {"kind": "declined/1", "reason": "..."}   the client is to see for itself
+
+Whoever closes its side takes its question back, if it still waits. Questions are answered one
+after another, in a thread that no client can keep waiting; and no client is waited for longer
+than the limits below.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from services.console import OURS
+from services.errors import AnswerBrokenOff, AnswerFailed, BadRequest
+from services.requests import (
+    REPLY,
+    REQUEST,
+    Declined,
+    Failed,
+    OnText,
+    Reply,
+    Request,
+    Result,
+    Said,
+    model_of,
+)
+from services.settings import Settings
+from services.wiring import now_at
+from streaming.messages import Message
+
+MAX_CLIENTS = 16
+MAX_REQUEST_BYTES = 256 * 1024
+REQUEST_S = 5.0  # for a request to come
+SEND_S = 10.0  # for a reply to be read
+GREET_S = 0.1  # for whoever came just before a stop to be told of it
+SILENCE_S = 120.0  # after which a client believes that the service hangs
+ADDRESS_BYTES = 107  # what fits into the address of a socket
+
+log = logging.getLogger(__name__)
+
+Tell = Callable[[Reply], None]
+Respond = Callable[[Request, OnText], Result]
+
+
+class Resident:
+    """Replies to requests through the socket of a data directory that this process holds."""
+
+    def __init__(self, settings: Settings, respond: Respond) -> None:
+        self._settings = settings
+        self._respond = respond
+        self._stop = threading.Event()
+        self._clients: set[asyncio.Task[None]] = set()
+        self._answering = ThreadPoolExecutor(1, thread_name_prefix="answer")
+
+    def run(self, stop: threading.Event) -> None:
+        """Reply until `stop` is set; then finish the answer that is being given, and no other."""
+        self._stop = stop
+        path = self._settings.socket_path
+        try:
+            listening = _listening(path)
+        except OSError as error:
+            log.warning("questions load the model for themselves: %s: %s", path, error)
+            return
+        try:
+            asyncio.run(self._serve(listening))
+        finally:
+            listening.close()
+            path.unlink(missing_ok=True)
+
+    async def _serve(self, listening: socket.socket) -> None:
+        server = await asyncio.start_unix_server(
+            self._on_client, sock=listening, limit=MAX_REQUEST_BYTES
+        )
+        await asyncio.to_thread(self._stop.wait)
+        self._settings.socket_path.unlink(missing_ok=True)  # from here on nobody comes
+        await asyncio.to_thread(self._answering.shutdown)
+        await asyncio.sleep(GREET_S)
+        if self._clients:
+            await asyncio.wait(self._clients, timeout=SEND_S)
+        server.close()
+
+    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._clients.add(task)
+        writer.transport.set_write_buffer_limits(0)  # `drain` waits until all of it is sent
+        try:
+            await self._reply_to(reader, writer)
+        except (TimeoutError, ConnectionError) as error:
+            log.info("a client was let go: %s", str(error) or "it does not read")
+        finally:
+            self._clients.discard(task)
+            writer.transport.abort()
+
+    async def _reply_to(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._clients) > MAX_CLIENTS:
+            await _send(writer, Declined(reason="too many questions at once"))
+            return
+        try:
+            request = await _request_from(reader)
+        except BadRequest as error:
+            await _send(writer, Failed.of(error))
+            return
+        if reason := self._why_not(request):
+            await _send(writer, Declined(reason=reason))
+            return
+        replies: asyncio.Queue[Reply] = asyncio.Queue()
+        loop = asyncio.get_running_loop()
+
+        def tell(reply: Reply) -> None:
+            loop.call_soon_threadsafe(replies.put_nowait, reply)
+
+        self._answering.submit(self._answer, request, reader.at_eof, tell)
+        while isinstance(reply := await replies.get(), Said):
+            await _send(writer, reply)
+        await _send(writer, reply)
+
+    def _why_not(self, request: Request) -> str | None:
+        """Why the client is to see for itself, if it is."""
+        if self._stop.is_set():
+            return "the service stops"
+        if request.model not in (None, model_of(self._settings)):
+            return "another model was loaded"
+        if request.asked_at.utcoffset() != now_at().utcoffset():
+            return "the service is in another time zone"
+        return None
+
+    def _answer(self, request: Request, is_gone: Callable[[], bool], tell: Tell) -> None:
+        """Reply, in the thread that answers. `tell` neither waits nor raises."""
+        if self._stop.is_set() or is_gone():
+            tell(Declined(reason="the service stops, or the question was taken back"))
+            return
+        try:
+            tell(self._respond(request, lambda piece: tell(Said(text=piece))))
+        except OURS as error:
+            tell(Failed.of(error))
+        except Exception as error:
+            log.error("a question failed: %s", error, exc_info=error)
+            tell(Failed.of(AnswerFailed(reason=repr(error))))
+
+
+def ask_service(settings: Settings, request: Request, *, on_text: OnText) -> Result | None:
+    """What the service on the data directory replies; None if there is none, or it declines.
+
+    Raises:
+        AnswerBrokenOff, and what `services.requests.respond` raises.
+    """
+    spoke = False
+    for reply in _replies(settings.socket_path, request):
+        match reply:
+            case Said(text=text):
+                spoke = True
+                on_text(text)
+            case Failed():
+                raise reply.as_raised()
+            case Declined():
+                return None
+            case _:
+                return reply
+    if spoke:
+        raise AnswerBrokenOff
+    return None
+
+
+def _replies(path: Path, request: Request) -> Iterator[Reply]:
+    """The replies of a service, up to where it breaks off; none where there is no service."""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection, _address(path) as address:
+            connection.settimeout(SILENCE_S)
+            connection.connect(address)
+            connection.sendall(_line(request))
+            with connection.makefile("rb") as lines:
+                replies = map(REPLY.validate_json, lines)
+                while (reply := next(replies, None)) is not None:
+                    yield reply
+    except (OSError, ValueError) as error:  # ValueError: words that are no text, or no reply
+        log.debug("no service replies: %s", error)
+
+
+def _listening(path: Path) -> socket.socket:
+    """A socket that nobody else can open, not even while it is being made."""
+    path.unlink(missing_ok=True)  # whoever held the data directory before was killed
+    listening = socket.socket(socket.AF_UNIX)
+    try:
+        with _address(path) as address:
+            listening.bind(address)
+        path.chmod(0o600)
+        listening.listen(MAX_CLIENTS)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
+
+
+@contextmanager
+def _address(path: Path) -> Generator[str]:
+    """The path, or where it is too long for an address, a short one by way of its open folder."""
+    if len(os.fsencode(path)) <= ADDRESS_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+async def _request_from(reader: asyncio.StreamReader) -> Request:
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            line = await reader.readline()
+        return REQUEST.validate_json(line)
+    except TimeoutError:
+        raise BadRequest(f"no whole line within {REQUEST_S:g} s") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRequest(f"{where}: {first['msg']}" if where else first["msg"]) from None
+    except ValueError:
+        raise BadRequest(f"it is longer than {MAX_REQUEST_BYTES:,} bytes") from None
+
+
+async def _send(writer: asyncio.StreamWriter, reply: Message) -> None:
+    writer.write(_line(reply))
+    async with asyncio.timeout(SEND_S):
+        await writer.drain()
+
+
+def _line(message: Message) -> bytes:
+    return message.model_dump_json().encode() + b"\n"
