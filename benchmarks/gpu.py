@@ -56,11 +56,12 @@ def measure(
     model = model.to(device).eval()  # type: ignore[arg-type]
     pixels = torch.zeros(LAYOUT.max_frames, 3, LAYOUT.image_size_px, LAYOUT.image_size_px)
     pixels = pixels.to(device)
+    times_s = [number / LAYOUT.fps for number in range(LAYOUT.max_frames)]
 
     def encode() -> torch.Tensor:
         with torch.autocast(device, torch.bfloat16):
             made = model.compress(pixels)
-            return model.project(made.features_KC, made.slot_K, made.place_K2)
+            return model.project(made, times_s)
 
     tokens_KD = encode()
     ids = torch.full((1, len(tokens_KD)), model.config.video_token_id, device=device)

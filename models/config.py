@@ -18,12 +18,13 @@ class LongwatchConfig(PreTrainedConfig):
         vision_feature_layer: which hidden state of the tower is read; LLaVA reads the second to
             last (-2). -1 is the last one, after the final layer norm.
         retrieval_width: dimensions of the vectors that texts and clips are searched by.
+        model_name: what the weights are called in answers and notes, before their hash.
     """
 
     model_type = "longwatch"
     sub_configs = {"vision_config": AutoConfig, "text_config": AutoConfig}  # type: ignore[assignment]  # noqa: RUF012
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  as configurations of transformers are
         self,
         vision_config: dict[str, Any] | PreTrainedConfig | None = None,
         text_config: dict[str, Any] | PreTrainedConfig | None = None,
@@ -32,6 +33,7 @@ class LongwatchConfig(PreTrainedConfig):
         video_token_id: int = 0,
         vision_feature_layer: int = -2,
         retrieval_width: int = 128,
+        model_name: str = "longwatch",
         **kwargs: Any,
     ) -> None:
         self.vision_config = _as_config(vision_config, SiglipVisionConfig)
@@ -42,6 +44,7 @@ class LongwatchConfig(PreTrainedConfig):
         self.video_token_id = video_token_id
         self.vision_feature_layer = vision_feature_layer
         self.retrieval_width = retrieval_width
+        self.model_name = model_name
         kwargs.setdefault("tie_word_embeddings", self.text_config.tie_word_embeddings)
         super().__init__(**kwargs)
 

@@ -1,8 +1,9 @@
 """Train the video LLM: stages of supervised learning over samples of prompt, clips and reply.
 
-A stage says which parts learn, how fast and for how many steps; a source yields batches of
-samples, of clips or of text alone (batched apart, as LLaVA-Video does, so that little is padded).
-The loss is next-token cross entropy on replies only, plus SigLIP's sigmoid loss (arXiv
+A stage says which parts learn, how fast and for how many steps; a task draws batches and returns
+their losses. Mostly a task is to write the replies of a source, which yields samples of clips or of
+text alone (batched apart, as LLaVA-Video does, so that little is padded).
+The loss of a reply is next-token cross entropy, plus SigLIP's sigmoid loss (arXiv
 2303.15343) between clips and texts that are or are not true of them, which makes them findable
 by vector.
 
@@ -55,6 +56,9 @@ class Sample:
 
 Source = Iterator[list[Sample]]
 
+Task = Callable[[LongwatchForConditionalGeneration, Processor], dict[str, Tensor]]
+"""Draws its next batch and returns its losses: `loss`, and `retrieval` where there are captions."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -87,12 +91,12 @@ def train(
     model: LongwatchForConditionalGeneration,
     processor: Processor,
     stage: Stage,
-    sources: Sequence[Source],
+    tasks: Sequence[Task],
     *,
     report: Callable[[dict[str, float]], None],
     report_every: int = 50,
 ) -> None:
-    """Run one stage; each step takes one batch from every source and adds up their losses."""
+    """Run one stage; each step takes one batch of every task and adds up their losses."""
     torch.manual_seed(stage.seed)
     optimizer = make_optimizer(model, stage)
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -103,8 +107,8 @@ def train(
             group["lr"] = group["peak_lr"] * schedule(step, stage)
         optimizer.zero_grad()
         progress.step = step + 1
-        for number, source in enumerate(sources):
-            losses = batch_losses(model, processor, next(source))
+        for number, task in enumerate(tasks):
+            losses = task(model, processor)
             total = losses["loss"] + stage.retrieval_weight * losses.get("retrieval", 0.0)
             torch.as_tensor(total).backward()
             progress.add({f"{name}_{number}": loss.item() for name, loss in losses.items()})
@@ -114,6 +118,11 @@ def train(
             share = progress.step / stage.num_steps
             report({"step": progress.step, "share": share, **progress.means})
     model.eval()
+
+
+def replies(source: Source) -> Task:
+    """The task of writing the replies of a source's samples."""
+    return lambda model, processor: batch_losses(model, processor, next(source))
 
 
 def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
@@ -180,7 +189,10 @@ def visual_tokens(
     features_XC = torch.from_numpy(np.concatenate([clip.features_KC for clip in clips])).float()
     slot_X = torch.from_numpy(np.concatenate([clip.slot_K for clip in clips]))
     place_X2 = torch.from_numpy(np.concatenate([clip.place_K2 for clip in clips]))
-    return model.project(features_XC, slot_X, place_X2)
+    when_X = np.concatenate([clip.frames.times_s_T[clip.frames.frame_K] for clip in clips])
+    return model.projector(
+        features_XC, slot_X, place_X2, torch.from_numpy(when_X) / model.layout.clip_length_s
+    )
 
 
 def retrieval_loss(

@@ -72,7 +72,7 @@ class TransformersEngine:
             raise CheckpointUnreadable(
                 path, f"{len(missing)} weights are missing, first {missing[0]}"
             )
-        return cls(model, processor, name=path.resolve().name)
+        return cls(model, processor, name=model.config.model_name)
 
     @property
     def layout(self) -> StreamLayout:
@@ -99,10 +99,7 @@ class TransformersEngine:
         pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px)
         with self._lock, self._autocast():
             compressed = self.model.compress(pixels)
-            tokens_KD = self.model.project(
-                compressed.features_KC.float(), compressed.slot_K, compressed.place_K2
-            )
-            tokens_KD = tokens_KD.to(torch.float16)
+            tokens_KD = self.model.project(compressed, times_s_T).to(torch.float16)
             vector_V = self.model.clip_vector(tokens_KD[None].float())[0]
         tokens = ClipTokens(
             tokens_KD=tokens_KD.numpy(),

@@ -9,6 +9,7 @@ Shape letters:
 """
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,36 +22,41 @@ from models.compress import SLOT_FRAME_END, SLOT_NEWLINE, Compressed, compress
 from models.config import LongwatchConfig
 from models.layout import WeightedSampler
 
-PLACE_WAVES = (0.5, 1.0, 2.0, 4.0)  # half-turns over the picture's width or height
+PLACE_WAVES = (0.5, 1.0, 2.0, 4.0)  # half-turns over the picture's width, its height, the clip
 
 
 class Projector(nn.Module):
     """Two-layer GELU MLP from tower to decoder (LLaVA-1.5), places, and the layout's marks.
 
-    What a token shows and where it lies are added up: pooling and sampling leave the decoder no
-    other way to tell the place of a token than to count.
+    What a token shows, where it lies in the picture and when in the clip are added up: pooling and
+    sampling leave the decoder no other way to tell the place of a token than to count.
     """
 
     def __init__(self, tower_width: int, decoder_width: int) -> None:
         super().__init__()
         self.up = nn.Linear(tower_width, decoder_width)
         self.out = nn.Linear(decoder_width, decoder_width)
-        self.place = nn.Linear(4 * len(PLACE_WAVES), decoder_width, bias=False)
+        self.place = nn.Linear(6 * len(PLACE_WAVES), decoder_width, bias=False)
         self.marks = nn.Parameter(torch.randn(2, decoder_width) / decoder_width**0.5)
 
     def shown(self, features_KC: Tensor) -> Tensor:
         """What tokens show, wherever they lie."""
         return self.out(functional.gelu(self.up(features_KC)))
 
-    def forward(self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor) -> Tensor:
+    def forward(
+        self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor, when_K: Tensor
+    ) -> Tensor:
+        """Visual tokens, shape (..., K, D); `when_K` is in shares of the clip's length."""
         waves_W = torch.tensor(PLACE_WAVES, device=place_K2.device)
-        waves_K2W = math.pi * place_K2[..., None] * waves_W
-        waves_KW = torch.cat([waves_K2W.sin(), waves_K2W.cos()], -1).flatten(-2)
-        tokens_KD = self.shown(features_KC) + self.place(waves_KW)
-        marks = self.marks.to(tokens_KD.dtype)
-        slot = slot_K[..., None].to(tokens_KD.device)
-        tokens_KD = torch.where(slot == SLOT_NEWLINE, marks[0], tokens_KD)
-        return torch.where(slot == SLOT_FRAME_END, marks[1], tokens_KD)
+        place_K3 = torch.cat([place_K2, when_K[..., None]], -1)
+        waves_K3W = math.pi * place_K3[..., None] * waves_W
+        waves_KW = torch.cat([waves_K3W.sin(), waves_K3W.cos()], -1).flatten(-2)
+        shown_KD = self.shown(features_KC)
+        marks = self.marks.to(shown_KD.dtype)
+        slot = slot_K[..., None].to(shown_KD.device)
+        shown_KD = torch.where(slot == SLOT_NEWLINE, marks[0], shown_KD)
+        shown_KD = torch.where(slot == SLOT_FRAME_END, marks[1], shown_KD)
+        return shown_KD + self.place(waves_KW)
 
 
 class LongwatchForConditionalGeneration(PreTrainedModel):
@@ -116,9 +122,17 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
         features_TNC, response_TN = self.features(pixels_TCHW)
         return compress(features_TNC, self.layout, response_TN=response_TN)
 
-    def project(self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor) -> Tensor:
-        """Projector: visual tokens, shape (..., K, D)."""
-        return self.projector(features_KC, slot_K, place_K2)
+    def project(self, compressed: Compressed, times_s_T: Sequence[float]) -> Tensor:
+        """Projector: visual tokens of one clip, shape (K, D); times count from its start."""
+        return self.projector(
+            compressed.features_KC.float(),
+            compressed.slot_K,
+            compressed.place_K2,
+            self.shares_of_clip(times_s_T).to(compressed.place_K2.device)[compressed.frame_K],
+        )
+
+    def shares_of_clip(self, times_s_T: Sequence[float]) -> Tensor:
+        return torch.as_tensor(times_s_T, dtype=torch.float32) / self.layout.clip_length_s
 
     def inputs_embeds(self, input_ids_BL: Tensor, visual_XD: Tensor | None) -> Tensor:
         """Embed text and put visual tokens, in order, where the placeholders are."""

@@ -2,16 +2,13 @@
 
 python -m models.nano.make tower    --work DIR --seconds 1300   the vision tower, on dense labels
 python -m models.nano.make clips    --work DIR --scripts 1100   clips through the frozen tower
-python -m models.nano.make words    --work DIR                  the decoder, on text alone
-python -m models.nano.make align    --work DIR                  the projector, on those words
-python -m models.nano.make read     --work DIR                  both, on one picture and on four
-python -m models.nano.make instruct --work DIR --steps 2500     both, on all tasks
+python -m models.nano.make watch    --work DIR                  both readers, frame by frame
+python -m models.nano.make instruct --work DIR --steps 3300     both readers, on all tasks
 python -m models.nano.make evaluate --work DIR --scripts 60     notes of held-out scripts
 """
 
 import argparse
 import json
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,35 +17,33 @@ from pathlib import Path
 import torch
 from transformers import SiglipVisionModel
 
-from models.nano.align import align
-from models.nano.clips import ScriptFeatures, build, load, load_one
+from models.nano.clips import ScriptFeatures, build, load
+from models.nano.lessons import visual_batches
 from models.nano.recipe import (
     INSTRUCT,
     LAYOUT,
-    READ,
     VISION,
-    WORDS,
-    Clip,
+    WATCH,
     Marks,
-    answer_batches,
     clips_of,
     config_of,
-    look_batches,
+    text_and_answer_batches,
     text_batches,
     tokenizer,
-    visual_batches,
+    watched_batches,
 )
 from models.nano.score_notes import NoteScores, score_notes
 from models.nano.tower import pretrain
+from models.nano.watch import watcher, watching
 from models.processor import Processor
 from models.prompts import VIDEO
-from models.train import Stage, jsonl_report, train
+from models.train import Stage, jsonl_report, replies, train
 from models.video_llm import LongwatchForConditionalGeneration
 
 SAVE_EVERY = 250
-STAGES = ("tower", "clips", "words", "align", "read", "instruct", "evaluate")
-TOWER_SEED, ALIGN_SEED = 10_000_000, 20_000_000
-CLIPS_SEED, HELD_OUT_SEED = 30_000_000, 90_000_000
+WATCH_WEIGHT = 0.5
+STAGES = ("tower", "clips", "watch", "instruct", "evaluate")
+TOWER_SEED, CLIPS_SEED, HELD_OUT_SEED = 10_000_000, 30_000_000, 90_000_000
 """First seeds of the scripts that each stage sees: millions apart, so that none is shared."""
 
 
@@ -75,28 +70,18 @@ def assemble(work: Path, tower: SiglipVisionModel) -> None:
     words.save_pretrained(work / "aligned")
 
 
-def words(work: Path) -> None:
+def watch(work: Path) -> None:
     model, processor = loaded(work / "aligned")
-    source = text_batches(seed=31, batch_size=24)
-    train(model, processor, WORDS, [source], report=jsonl_report(work / "words.jsonl"))
-    save(model, processor, work / "worded")
-
-
-def align_projector(work: Path) -> None:
-    model, processor = loaded(work / "worded")
-    report = jsonl_report(work / "align.jsonl")
-    align(model, processor, first_seed=ALIGN_SEED, num_scripts=160, num_steps=2000, report=report)
-    save(model, processor, work / "projected")
-
-
-def read(work: Path) -> None:
-    model, processor = loaded(work / "projected")
     clips = clips_of(list(load(work / "clips")))
-    report = jsonl_report(work / "read.jsonl")
-    for stage, num_frames, batch_size in READ:
-        source = look_batches(clips, seed=21, batch_size=batch_size, num_frames=num_frames)
-        train(model, processor, stage, [source], report=report)
-    save(model, processor, work / "reading")
+    torch.manual_seed(WATCH.seed)
+    model.watcher = watcher(int(model.config.text_config.hidden_size))
+    tasks = [
+        watching(watched_batches(clips, seed=41, batch_size=32), model.watcher),
+        replies(text_batches(seed=31, batch_size=8)),
+    ]
+    train(model, processor, WATCH, tasks, report=jsonl_report(work / "watch.jsonl"))
+    torch.save(model.watcher.state_dict(), work / "watcher.pt")
+    save(model, processor, work / "watched")
 
 
 def loaded(path: Path) -> tuple[LongwatchForConditionalGeneration, Processor]:
@@ -105,20 +90,21 @@ def loaded(path: Path) -> tuple[LongwatchForConditionalGeneration, Processor]:
 
 
 def save(model: LongwatchForConditionalGeneration, processor: Processor, path: Path) -> None:
-    model.save_pretrained(path)
+    """Save what is shipped: the watcher is not part of the model."""
+    kept = {name: p for name, p in model.state_dict().items() if not name.startswith("watcher")}
+    model.save_pretrained(path, state_dict=kept)
     processor.tokenizer.save_pretrained(path)
 
 
-def instruct(work: Path, stage: Stage, *, start: Path, out: Path, clips_from: Path) -> None:
+def instruct(work: Path, stage: Stage, *, start: Path, out: Path) -> None:
     model, processor = loaded(start)
-    clips: list[Clip] = []
-    threading.Thread(target=_take_in, args=(clips, clips_from), daemon=True).start()
-    while not clips:
-        time.sleep(1)
-    sources = [
-        visual_batches(clips, seed=stage.seed + 11, batch_size=24),
-        text_batches(seed=stage.seed + 12, batch_size=10),
-        answer_batches(clips, seed=stage.seed + 13, batch_size=1),
+    clips = clips_of(list(load(work / "clips")))
+    model.watcher = watcher(int(model.config.text_config.hidden_size))
+    model.watcher.load_state_dict(torch.load(work / "watcher.pt"))
+    tasks = [
+        replies(visual_batches(clips, seed=71)),
+        watching(watched_batches(clips, seed=72, batch_size=8), model.watcher, weight=WATCH_WEIGHT),
+        replies(text_and_answer_batches(clips, seed=73)),
     ]
     write = jsonl_report(work / "instruct.jsonl")
 
@@ -127,18 +113,8 @@ def instruct(work: Path, stage: Stage, *, start: Path, out: Path, clips_from: Pa
         if values["step"] % SAVE_EVERY == 0:
             save(model, processor, out)
 
-    train(model, processor, stage, sources, report=report)
+    train(model, processor, stage, tasks, report=report)
     save(model, processor, out)
-
-
-def _take_in(clips: list[Clip], clips_from: Path) -> None:
-    """Add clips as they are encoded: training may begin before the last one is."""
-    taken: set[Path] = set()
-    while True:
-        for path in sorted(set(clips_from.glob("*.npy")) - taken):
-            clips.extend(clips_of([load_one(path)]))
-            taken.add(path)
-        time.sleep(10)
 
 
 def evaluate(path: Path, encoded: Sequence[ScriptFeatures]) -> NoteScores:
@@ -165,16 +141,11 @@ def main() -> None:
         case "clips":
             build(work / "aligned", work / "clips", first_seed=CLIPS_SEED,
                   num_scripts=args.scripts, num_workers=args.workers)  # fmt: skip
-        case "words":
-            words(work)
-        case "align":
-            align_projector(work)
-        case "read":
-            read(work)
+        case "watch":
+            watch(work)
         case "instruct":
             stage = replace(INSTRUCT, num_steps=args.steps)
-            start = args.start or work / "reading"
-            instruct(work, stage, start=start, out=work / "instructed", clips_from=work / "clips")
+            instruct(work, stage, start=args.start or work / "watched", out=work / "instructed")
         case _:
             build(work / "aligned", work / "held-out", first_seed=HELD_OUT_SEED,
                   num_scripts=args.scripts, num_workers=args.workers)  # fmt: skip

@@ -4,7 +4,7 @@ Run `python -m models.nano.make --help` for the whole of it.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -18,13 +18,13 @@ from models.config import LongwatchConfig
 from models.layout import SlowFast, StreamLayout
 from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
-from models.nano.drills import NOBODY, NOWHERE, Drill, deeds, where, who
 from models.nano.phrasings import plan_example
 from models.nano.tokenizer import END, PAD, train_tokenizer
 from models.nano.truth import claim_of, note_of
+from models.nano.watch import Watched, facts_by_frame
 from models.nano.world import Script
 from models.processor import Frames
-from models.prompts import VIDEO, answer_prompt, describe_prompt, judge_prompt, plan_prompt
+from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
 from models.schemas import Note
 from models.train import ClipFeatures, Sample, Stage
 
@@ -49,31 +49,32 @@ VISION = SiglipVisionConfig(
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
 NO_CONTEXT_SHARE = 0.25
-BATCHES_SORTED = 4  # so many are drawn at once and sorted by length, so that less is padded
 
-WORDS = Stage("words", {"language_model": 1e-3}, num_steps=750)
-"""Text alone: words have embeddings before the projector is aligned with them."""
+READERS = {"projector": 1e-3, "language_model": 1e-3, "watcher": 3e-3}
+WATCH = Stage("watch", READERS, num_steps=2400, warmup_steps=100)
+"""What goes on at each frame, and text. `watcher` is a head that is thrown away afterwards."""
 
-READERS = {"projector": 5e-4, "language_model": 1e-3}
-READ = (  # stage, pictures shown, batch size
-    (Stage("one picture", READERS, num_steps=400, warmup_steps=50), 1, 64),
-    (Stage("four pictures", READERS, num_steps=110, warmup_steps=50), 4, 40),
-)
-"""First single pictures, then few: attention to visual tokens is found within minutes where a
-picture is 37 tokens, and not within an hour where a clip is 208 of them."""
-
+_LAYERS = "language_model.model.layers."
 INSTRUCT = Stage(
     name="instruct",
-    num_steps=2500,
-    warmup_steps=100,
+    num_steps=2650,
+    warmup_steps=30,
     lr={
-        "projector": 5e-4,
-        "language_model": 1e-3,
+        "projector": 3e-4,
+        f"{_LAYERS}0": 3e-4,
+        f"{_LAYERS}1": 3e-4,
+        "watcher": 1e-3,
+        f"{_LAYERS}2": 1e-3,
+        f"{_LAYERS}3": 1e-3,
+        "language_model.model.norm": 1e-3,
+        "language_model.model.embed_tokens": 5e-4,
         "visual_head": 1e-3,
         "text_head": 1e-3,
         "retrieval_scale": 1e-2,
     },
 )
+"""All tasks. The lower layers, which have learnt to watch, change more slowly than the upper ones:
+at the same rate they forgot it before the others had begun to read."""
 
 
 def config_of(tokenizer: PreTrainedTokenizerFast, video_token_id: int) -> LongwatchConfig:
@@ -82,8 +83,8 @@ def config_of(tokenizer: PreTrainedTokenizerFast, video_token_id: int) -> Longwa
         hidden_size=256,
         intermediate_size=704,
         num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
+        num_attention_heads=8,
+        num_key_value_heads=4,
         max_position_embeddings=4096,
         tie_word_embeddings=True,
         eos_token_id=int(tokenizer.convert_tokens_to_ids(END)),  # type: ignore[arg-type]
@@ -96,6 +97,7 @@ def config_of(tokenizer: PreTrainedTokenizerFast, video_token_id: int) -> Longwa
         video_token_id=video_token_id,
         vision_feature_layer=-1,
         retrieval_width=128,
+        model_name="longwatch-nano",
     )
 
 
@@ -152,41 +154,56 @@ class Clip:
     script: Script
     start_s: float
     features_KC: NDArray[np.float16]
+    facts_TY: NDArray[np.bool_]
 
 
 def clips_of(encoded: Sequence[ScriptFeatures]) -> list[Clip]:
     clips = []
     for script_features in encoded:
         script = training_script(script_features.seed)
+        facts_TY = facts_by_frame(script, fps=LAYOUT.fps)
         for number, features_KC in enumerate(script_features.features_SKC):
-            clips.append(Clip(script, number * LAYOUT.clip_length_s, features_KC))
+            frames = slice(number * LAYOUT.max_frames, (number + 1) * LAYOUT.max_frames)
+            clips.append(Clip(script, number * LAYOUT.clip_length_s, features_KC, facts_TY[frames]))
     return clips
 
 
-def visual_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iterator[list[Sample]]:
-    """Notes and judgements of clips."""
-    rng, marks = np.random.default_rng(seed), Marks()
+def watched_batches(
+    clips: Sequence[Clip], *, seed: int, batch_size: int
+) -> Iterator[list[Watched]]:
+    """Whole clips, those in which something rare happens more often than they come."""
+    rng, marks, shares = np.random.default_rng(seed), Marks(), drawn_shares(clips)
     while True:
-        drawn = [
-            _TASKS[rng.choice(len(_TASKS), p=TASK_SHARES)](rng, clips[int(number)], marks)
-            for number in rng.integers(0, len(clips), batch_size * BATCHES_SORTED)
-        ]
-        drawn.sort(key=lambda sample: len(sample.prompt) + len(sample.reply))
-        for first in rng.permutation(BATCHES_SORTED) * batch_size:
-            yield drawn[first : first + batch_size]
+        numbers = rng.choice(len(clips), batch_size, p=shares)
+        yield [Watched(marks.put(clips[n].features_KC), clips[n].facts_TY) for n in numbers]
 
 
-def answer_batches(clips: Sequence[Clip], *, seed: int, batch_size: int) -> Iterator[list[Sample]]:
-    """Answers with the tokens of one or two clips before the findings."""
-    rng, random, marks = np.random.default_rng(seed), Random(seed), Marks()
+def drawn_shares(clips: Sequence[Clip]) -> NDArray[np.float64]:
+    """How often each clip is drawn: the rarer what happens in it, the more often."""
+    weights = np.array([_weight(clip) for clip in clips])
+    return weights / weights.sum()
+
+
+def _weight(clip: Clip) -> float:
+    note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + LAYOUT.clip_length_s)
+    if any("box" in event.text for event in note.events):
+        return 4.0
+    return 1.5 if note.events else 0.5
+
+
+def text_and_answer_batches(clips: Sequence[Clip], *, seed: int) -> Iterator[list[Sample]]:
+    """Mostly text; now and then answers with the tokens of one or two clips before the findings."""
+    text = text_batches(seed=seed, batch_size=8)
+    rng, random, marks = np.random.default_rng(seed), Random(seed + 1), Marks()
     while True:
+        yield from (next(text) for _ in range(3))
         count = int(rng.integers(1, 3))
         yield [
             answer_sample(
                 random,
                 tuple(marks.put(clips[n].features_KC) for n in rng.integers(0, len(clips), count)),
             )
-            for _ in range(batch_size)
+            for _ in range(4)
         ]
 
 
@@ -215,7 +232,7 @@ class Marks:
         )
 
 
-def _note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     num_frames = LAYOUT.max_frames
     if rng.random() < PARTIAL_SHARE:
         num_frames = int(rng.integers(3, LAYOUT.max_frames))
@@ -235,51 +252,7 @@ def _note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     )
 
 
-def _judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+def judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + LAYOUT.clip_length_s)
     claim, true = claim_of(rng, note)
     return Sample(judge_prompt(claim), "yes" if true else "no", (marks.put(clip.features_KC),))
-
-
-def look_batches(
-    clips: Sequence[Clip], *, seed: int, batch_size: int, num_frames: int
-) -> Iterator[list[Sample]]:
-    """Who and where, in the first `num_frames` of clips; empty ones are mostly drawn again."""
-    rng, marks = np.random.default_rng(seed), Marks()
-    while True:
-        batch: list[Sample] = []
-        while len(batch) < batch_size:
-            ask = _look_sample if rng.random() < 0.5 else _where_sample
-            sample = ask(rng, clips[int(rng.integers(len(clips)))], marks, num_frames)
-            if sample.reply not in (NOBODY, NOWHERE) or rng.random() < 0.4:
-                batch.append(sample)
-        yield batch
-
-
-def _look_sample(
-    rng: np.random.Generator, clip: Clip, marks: Marks, num_frames: int = LAYOUT.max_frames
-) -> Sample:
-    drill = who(clip.script, clip.start_s, int(rng.integers(num_frames)) / LAYOUT.fps)
-    return _drilled(drill, marks.put(clip.features_KC, num_frames))
-
-
-def _where_sample(
-    rng: np.random.Generator, clip: Clip, marks: Marks, num_frames: int = LAYOUT.max_frames
-) -> Sample:
-    drill = where(rng, clip.script, clip.start_s, num_frames / LAYOUT.fps)
-    return _drilled(drill, marks.put(clip.features_KC, num_frames))
-
-
-def _deeds_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
-    drill = deeds(rng, clip.script, clip.start_s, LAYOUT.clip_length_s)
-    return _drilled(drill, marks.put(clip.features_KC))
-
-
-def _drilled(drill: Drill, clip: ClipFeatures) -> Sample:
-    return Sample(f"{VIDEO}\n{drill.question}", drill.reply, (clip,))
-
-
-_TASKS = (_note_sample, _judge_sample, _look_sample, _where_sample, _deeds_sample)
-TASK_SHARES = (0.42, 0.08, 0.08, 0.17, 0.25)
-
-Report = Callable[[dict[str, float]], None]

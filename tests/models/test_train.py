@@ -7,7 +7,7 @@ import torch
 from models.compress import compress
 from models.layout import SlowFast
 from models.processor import Frames
-from models.train import IGNORED, ClipFeatures, Sample, Stage, collate, schedule, train
+from models.train import IGNORED, ClipFeatures, Sample, Stage, collate, replies, schedule, train
 from tests.models.builders import tiny_engine, tiny_layout
 
 PARTS = {"projector": 1e-2, "language_model": 1e-2, "visual_head": 3e-3, "text_head": 3e-3}
@@ -54,7 +54,14 @@ def test_a_stage_learns_what_it_is_shown_and_nothing_else_changes():
     seen: list[dict[str, float]] = []
 
     stage = Stage("test", PARTS, num_steps=80, warmup_steps=5)
-    train(engine.model, engine.processor, stage, [source()], report=seen.append, report_every=20)
+    train(
+        engine.model,
+        engine.processor,
+        stage,
+        [replies(source())],
+        report=seen.append,
+        report_every=20,
+    )
 
     assert seen[-1]["loss_0"] < 0.5 * seen[0]["loss_0"]
     assert seen[-1]["retrieval_0"] < seen[0]["retrieval_0"]
@@ -66,7 +73,14 @@ def test_the_same_seed_gives_the_same_losses():
     def losses() -> list[dict[str, float]]:
         engine, seen = tiny_engine(), []
         stage = Stage("test", PARTS, num_steps=4, warmup_steps=1)
-        train(engine.model, engine.processor, stage, [source()], report=seen.append, report_every=1)
+        train(
+            engine.model,
+            engine.processor,
+            stage,
+            [replies(source())],
+            report=seen.append,
+            report_every=1,
+        )
         return seen
 
     assert losses() == losses()
@@ -77,7 +91,9 @@ def test_a_part_that_the_model_does_not_have_is_named():
     stage = Stage("test", {"audio_tower": 1e-3}, num_steps=1)
 
     with pytest.raises(ValueError, match="audio_tower"):
-        train(engine.model, engine.processor, stage, [source()], report=lambda values: None)
+        train(
+            engine.model, engine.processor, stage, [replies(source())], report=lambda values: None
+        )
 
 
 def test_the_learning_rate_warms_up_and_ends_at_zero():

@@ -1,0 +1,65 @@
+"""Logs and claims say what the script says, and batches follow the order of the lessons."""
+
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from models.nano.lessons import LESSONS, claim_of_some, log_of_all, log_of_clip, visual_batches
+from models.nano.recipe import LAYOUT, Clip, Marks
+from models.nano.truth import LEAST_S
+from models.nano.watch import FACTS, facts_by_frame
+from models.nano.world import write_script
+
+
+@pytest.fixture(scope="module")
+def clips() -> list[Clip]:
+    script = write_script(7, duration_s=600, pace=2.0)
+    facts_TY = facts_by_frame(script, fps=1)
+    blank = np.zeros((len(Marks().put(np.zeros((208, 1), np.float16)).slot_K), 4), np.float16)
+    return [
+        Clip(script, 10.0 * number, blank, facts_TY[10 * number : 10 * number + 10])
+        for number in range(60)
+    ]
+
+
+def test_a_log_has_every_happening_at_each_of_its_frames(clips: list[Clip]):
+    marks, rng = Marks(), np.random.default_rng(0)
+    for clip in clips:
+        lines = log_of_clip(rng, clip, marks).reply.split("; ")
+
+        assert [line.split()[0] for line in lines] == [f"{n}.0" for n in range(10)]
+        for one in clip.script.between(clip.start_s, clip.start_s + 10, least_s=LEAST_S):
+            middle = int((one.start_s + one.end_s) / 2 - clip.start_s)
+            assert any(one.text in line for line in lines[middle : middle + 2])
+
+
+def test_a_short_log_says_what_is_there_too(clips: list[Clip]):
+    marks, rng = Marks(), np.random.default_rng(0)
+
+    logs = [log_of_all(rng, clip, marks) for clip in clips]
+
+    assert any("is there" in one.reply for one in logs)
+    assert all(len(one.clips[0].frames.times_s_T) <= 2 for one in logs)
+
+
+def test_claims_are_as_often_true_as_false_and_rightly_so(clips: list[Clip]):
+    marks, rng = Marks(), np.random.default_rng(0)
+    true = 0
+    for clip in clips * 5:
+        sample = claim_of_some(rng, clip, marks)
+        frames = len(sample.clips[0].frames.times_s_T)
+        seen = {FACTS[n] for n in np.flatnonzero(clip.facts_TY[:frames].any(0))}
+        claim = next(f for f in sorted(FACTS, key=len, reverse=True) if f in sample.prompt)
+        assert (sample.reply == "yes") == (claim in seen)
+        true += sample.reply == "yes"
+
+    assert 0.35 < true / (5 * len(clips)) < 0.65
+
+
+def test_lessons_begin_with_short_logs_and_end_with_notes(clips: list[Clip]):
+    batches = list(islice(visual_batches(clips, seed=1), LESSONS[1][0]))
+
+    assert all(len(sample.clips[0].slot_K) < 60 for batch in batches for sample in batch)
+    assert all(sum(asks.values()) == pytest.approx(1) for _, asks in LESSONS)
+    assert LAYOUT.max_frames == 10
