@@ -187,8 +187,8 @@ def drawn_shares(clips: Sequence[Clip]) -> NDArray[np.float64]:
 def _weight(clip: Clip) -> float:
     note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + LAYOUT.clip_length_s)
     if any("box" in event.text for event in note.events):
-        return 4.0
-    return 1.5 if note.events else 0.5
+        return 2.0
+    return 1.0
 
 
 def text_and_answer_batches(clips: Sequence[Clip], *, seed: int) -> Iterator[list[Sample]]:
