@@ -152,7 +152,7 @@ class Resident:
             tell(self._respond(request, lambda piece: tell(Said(text=piece))))
         except OURS as error:
             tell(Failed.of(error))
-        except Exception as error:
+        except Exception as error:  # the top of the thread that answers: the next one is served
             log.error("a question failed: %s", error, exc_info=error)
             tell(Failed.of(AnswerFailed(reason=repr(error))))
 

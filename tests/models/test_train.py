@@ -8,6 +8,7 @@ from models.compress import compress
 from models.layout import SlowFast
 from models.processor import Frames
 from models.train import IGNORED, ClipFeatures, Sample, Stage, collate, replies, schedule, train
+from models.transformers_engine import TransformersEngine
 from tests.models.builders import tiny_engine, tiny_layout
 
 PARTS = {"projector": 1e-2, "language_model": 1e-2, "visual_head": 3e-3, "text_head": 3e-3}
@@ -37,6 +38,20 @@ def source():
         yield samples()
 
 
+def reports_of(engine: TransformersEngine, stage: Stage, *, every: int) -> list[dict[str, float]]:
+    """Train on the samples, and return what was reported."""
+    seen: list[dict[str, float]] = []
+    train(
+        engine.model,
+        engine.processor,
+        stage,
+        [replies(source())],
+        report=seen.append,
+        report_every=every,
+    )
+    return seen
+
+
 def test_only_the_reply_is_learnt_from():
     processor = tiny_engine().processor
 
@@ -51,17 +66,9 @@ def test_only_the_reply_is_learnt_from():
 def test_a_stage_learns_what_it_is_shown_and_nothing_else_changes():
     engine = tiny_engine()
     tower = {name: p.clone() for name, p in engine.model.vision_tower.state_dict().items()}
-    seen: list[dict[str, float]] = []
 
     stage = Stage("test", PARTS, num_steps=80, warmup_steps=5)
-    train(
-        engine.model,
-        engine.processor,
-        stage,
-        [replies(source())],
-        report=seen.append,
-        report_every=20,
-    )
+    seen = reports_of(engine, stage, every=20)
 
     assert seen[-1]["loss_0"] < 0.5 * seen[0]["loss_0"]
     assert seen[-1]["retrieval_0"] < seen[0]["retrieval_0"]
@@ -70,20 +77,9 @@ def test_a_stage_learns_what_it_is_shown_and_nothing_else_changes():
 
 
 def test_the_same_seed_gives_the_same_losses():
-    def losses() -> list[dict[str, float]]:
-        engine, seen = tiny_engine(), []
-        stage = Stage("test", PARTS, num_steps=4, warmup_steps=1)
-        train(
-            engine.model,
-            engine.processor,
-            stage,
-            [replies(source())],
-            report=seen.append,
-            report_every=1,
-        )
-        return seen
+    stage = Stage("test", PARTS, num_steps=4, warmup_steps=1)
 
-    assert losses() == losses()
+    assert reports_of(tiny_engine(), stage, every=1) == reports_of(tiny_engine(), stage, every=1)
 
 
 def test_a_part_that_the_model_does_not_have_is_named():
