@@ -26,7 +26,7 @@ from benchmarks.intervals import bootstrap
 from models.compress import SLOT_VISUAL, compress
 from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
 from models.nano.clips import sampled_pictures, training_script
-from models.nano.truth import seen_in
+from models.nano.truth import shown_in
 from models.nano.world import COLOURS, KINDS
 from models.preprocess import to_pixels
 from models.video_llm import LongwatchForConditionalGeneration
@@ -81,7 +81,7 @@ def encode(model: LongwatchForConditionalGeneration, num_clips: int) -> Clips:
             assert response_TN is not None
             features.append(features_TNC.half())
             responses.append(response_TN.float())
-            seen = seen_in(script, start_s=start / layout.fps, end_s=(start + frames) / layout.fps)
+            seen = shown_in(script, start_s=start / layout.fps, end_s=(start + frames) / layout.fps)
             subjects = {happening.subject for happening in seen}
             present.append(
                 np.array([f"the {c} {k}" in subjects for k in KINDS for c in COLOURS], np.float32)

@@ -101,7 +101,7 @@ class DictRecord:
 
     def put_clip(self, note: ClipNote, *, text_vector: Vector, visual_vector: Vector) -> None:
         with self._lock:
-            self._refuse_forgotten(note.span)
+            self._refuse_forgotten(note.told)
             self._mark = self._mark._replace(revision=self._mark.revision + 1)
             self._clips[note.clip_id] = _Clip(
                 note,

@@ -1,7 +1,8 @@
 """Deletion that reaches everything: footage, tokens, vectors, notes, words, events, gaps.
 
 A clip that lies partly inside the span is deleted whole, and so is a segment of footage,
-since neither can be cut. Of a gap, the part inside is deleted; what sticks out stays known.
+since neither can be cut; and so is a clip whose note tells of something inside the span, because
+it began before the clip. Of a gap, the part inside is deleted; what sticks out stays known.
 
 The order makes a crash harmless. First the record notes durably what is to be forgotten, and
 from then on refuses to store it again; then the files go, then the vectors, and last the
@@ -82,7 +83,7 @@ class Forgotten(NamedTuple):
 
 def forget(span: Span, stores: Stores) -> Forgotten:
     """Delete all that is kept of a span. Repeating it finishes what a crash cut short."""
-    return _forget(span, stores, stores.record.delete_span)
+    return _forget(_with_notes_of(span, stores.record), stores, stores.record.delete_span)
 
 
 def forget_stream(stream_id: str, stores: Stores) -> Forgotten:
@@ -97,7 +98,15 @@ def forget_stream(stream_id: str, stores: Stores) -> Forgotten:
 
 def finish_forgetting(stores: Stores) -> list[Forgotten]:
     """Do what an interrupted `forget` left undone; to be called before anything else starts."""
-    return [forget(span, stores) for span in stores.record.unfinished_forgetting()]
+    record = stores.record
+    return [_forget(span, stores, record.delete_span) for span in record.unfinished_forgetting()]
+
+
+def _with_notes_of(span: Span, record: Record) -> Span:
+    """The span, and the clips after it whose events reach into it."""
+    clips = [event.clip_span for event in record.events([span])]
+    ends_ns = [clip.end_ns for clip in clips if clip.start_ns >= span.end_ns]
+    return span.model_copy(update={"end_ns": max([span.end_ns, *ends_ns])})
 
 
 def _forget(span: Span, stores: Stores, delete: Callable[[Span], Deleted]) -> Forgotten:

@@ -109,7 +109,7 @@ class SqliteRecord:
     def put_clip(self, note: ClipNote, *, text_vector: Vector, visual_vector: Vector) -> None:
         blobs = checked_vector(text_vector).tobytes(), checked_vector(visual_vector).tobytes()
         with self._file.transaction():
-            self._refuse_forgotten(note.span)
+            self._refuse_forgotten(note.told)
             known = self._file.row("select number from clips where clip_id = ?", (note.clip_id,))
             stored = self._file.rows(
                 "insert or replace into clips values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"

@@ -43,6 +43,18 @@ class EncodedClip:
     vector_V: NDArray[np.float32]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class LeadIn:
+    """The clip before one that is to be described, and the second of it at which that one starts.
+
+    Its last pictures are in view while the note is written, as far back as the engine's layout
+    says, so that what went on across the boundary is told whole, and once.
+    """
+
+    clip: ClipTokens
+    ends_s: float
+
+
 class Engine(Protocol):
     """A video LLM. Errors: `models.errors`."""
 
@@ -70,7 +82,14 @@ class Engine(Protocol):
         """Run the vision tower once per frame and compress. RGB; at least one frame."""
         ...
 
-    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+    @property
+    def lead_in_s(self) -> float:
+        """How far before its clip a note may reach; 0 if this model is shown no lead-in."""
+        ...
+
+    def describe(
+        self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
+    ) -> Note:
         """Write the note of a clip; `previous` are the texts of the notes before it, in order."""
         ...
 

@@ -74,11 +74,14 @@ class StreamLayout(Frozen):
     """A learned vector ends each frame (LLaVA-Video's faster_token)."""
     time_decimals: int = Field(default=1, ge=0, le=3)
     """Each frame is preceded by its time in the clip, as text, with so many decimals."""
+    lead_in_s: float = Field(default=0.0, ge=0)
+    """How far before its clip a note sees; what begins as late in a clip is left to the next."""
 
     @property
     def layout_id(self) -> str:
         """Content hash: layouts that make the same tokens share it."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        made_of = self.model_dump_json(exclude={"lead_in_s"})
+        return hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
     def time_marker(self, time_s: float) -> str:
         """Text that precedes the tokens of the frame sampled at `time_s` into the clip."""

@@ -15,10 +15,10 @@ class Strict(BaseModel):
 
 
 class NoteEvent(Strict):
-    """An event within a clip; `start_s` and `end_s` count from the clip's start."""
+    """An event; `start_s` and `end_s` count from the clip's start, and are negative before it."""
 
-    start_s: float = Field(ge=0)
-    end_s: float = Field(ge=0)
+    start_s: float
+    end_s: float
     text: str = Field(min_length=1)
 
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from torch import Tensor
 
-from models.engine import ClipTokens, EncodedClip
+from models.engine import ClipTokens, EncodedClip, LeadIn
 from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply
 from models.generate import greedy, next_logits
 from models.layout import StreamLayout
@@ -110,8 +110,15 @@ class TransformersEngine:
         )
         return EncodedClip(tokens, vector_V.float().numpy())
 
-    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
-        reply = "".join(self._write(describe_prompt(previous), [clip], MAX_NOTE_TOKENS))
+    @property
+    def lead_in_s(self) -> float:
+        return self.layout.lead_in_s
+
+    def describe(
+        self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
+    ) -> Note:
+        seen = clip if lead_in is None else self.led_into(clip, lead_in)
+        reply = "".join(self._write(describe_prompt(previous), [seen], MAX_NOTE_TOKENS))
         return parse_reply("note", Note, reply)
 
     def plan(self, question: str) -> Plan:
@@ -173,6 +180,28 @@ class TransformersEngine:
             return ids, None
         tokens = np.concatenate([clip.tokens_KD for clip in clips])
         return ids, torch.from_numpy(tokens).float()
+
+    @torch.inference_mode()
+    def led_into(self, clip: ClipTokens, lead_in: LeadIn) -> ClipTokens:
+        """One row of frames: the last of the clip before, at negative times, and the clip's."""
+        self._check(lead_in.clip)
+        before = lead_in.clip
+        first = int(np.searchsorted(before.times_s_T, lead_in.ends_s - self.lead_in_s))
+        kept_K = before.frame_K >= first
+        times_s_T = before.times_s_T[first:] - np.float32(lead_in.ends_s)
+        when_K, to_K = (
+            self.model.shares_of_clip(times_T[before.frame_K[kept_K]])
+            for times_T in (before.times_s_T, before.times_s_T - np.float32(lead_in.ends_s))
+        )
+        tokens_KD = torch.from_numpy(before.tokens_KD[kept_K]).float()
+        moved_KD = self.model.projector.moved(tokens_KD, when_K, to_K).to(torch.float16)
+        return ClipTokens(
+            tokens_KD=np.concatenate([moved_KD.numpy(), clip.tokens_KD]),
+            frame_K=np.concatenate([before.frame_K[kept_K] - first, clip.frame_K + len(times_s_T)]),
+            times_s_T=np.concatenate([times_s_T, clip.times_s_T]),
+            layout_id=clip.layout_id,
+            encoder_id=clip.encoder_id,
+        )
 
     def _check(self, clip: ClipTokens) -> None:
         if clip.layout_id != self.layout_id:

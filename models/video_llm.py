@@ -12,7 +12,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoModel, AutoModelForCausalLM, PreTrainedModel
@@ -47,16 +49,23 @@ class Projector(nn.Module):
         self, features_KC: Tensor, slot_K: Tensor, place_K2: Tensor, when_K: Tensor
     ) -> Tensor:
         """Visual tokens, shape (..., K, D); `when_K` is in shares of the clip's length."""
-        waves_W = torch.tensor(PLACE_WAVES, device=place_K2.device)
-        place_K3 = torch.cat([place_K2, when_K[..., None]], -1)
-        waves_K3W = math.pi * place_K3[..., None] * waves_W
-        waves_KW = torch.cat([waves_K3W.sin(), waves_K3W.cos()], -1).flatten(-2)
         shown_KD = self.shown(features_KC)
         marks = self.marks.to(shown_KD.dtype)
         slot = slot_K[..., None].to(shown_KD.device)
         shown_KD = torch.where(slot == SLOT_NEWLINE, marks[0], shown_KD)
         shown_KD = torch.where(slot == SLOT_FRAME_END, marks[1], shown_KD)
-        return shown_KD + self.place(waves_KW)
+        return shown_KD + self._placed(place_K2, when_K)
+
+    def moved(self, tokens_KD: Tensor, when_K: Tensor, to_K: Tensor) -> Tensor:
+        """Tokens as if their frames had been seen at other times."""
+        anywhere_K2 = torch.zeros(*when_K.shape, 2)  # where is added on its own, and cancels out
+        return tokens_KD + self._placed(anywhere_K2, to_K) - self._placed(anywhere_K2, when_K)
+
+    def _placed(self, place_K2: Tensor, when_K: Tensor) -> Tensor:
+        waves_W = torch.tensor(PLACE_WAVES, device=place_K2.device)
+        place_K3 = torch.cat([place_K2, when_K[..., None]], -1)
+        waves_K3W = math.pi * place_K3[..., None] * waves_W
+        return self.place(torch.cat([waves_K3W.sin(), waves_K3W.cos()], -1).flatten(-2))
 
 
 class LongwatchForConditionalGeneration(PreTrainedModel):
@@ -131,7 +140,7 @@ class LongwatchForConditionalGeneration(PreTrainedModel):
             self.shares_of_clip(times_s_T).to(compressed.place_K2.device)[compressed.frame_K],
         )
 
-    def shares_of_clip(self, times_s_T: Sequence[float]) -> Tensor:
+    def shares_of_clip(self, times_s_T: Sequence[float] | NDArray[np.float32]) -> Tensor:
         return torch.as_tensor(times_s_T, dtype=torch.float32) / self.layout.clip_length_s
 
     def inputs_embeds(self, input_ids_BL: Tensor, visual_XD: Tensor | None) -> Tensor:

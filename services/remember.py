@@ -6,17 +6,23 @@ announced when its stream is taken up again. A model's seconds become spans of m
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
 
-from memory.errors import SpanForgotten, UnknownStream
+from memory.errors import (
+    DamagedTokens,
+    ForeignTokens,
+    SpanForgotten,
+    TokensMissing,
+    UnknownStream,
+)
 from memory.record import Record
 from memory.tokens import StoredTokens, TokenStore
-from models.engine import ClipTokens, EncodedClip, Engine
+from models.engine import ClipTokens, EncodedClip, Engine, LeadIn
 from models.errors import BudgetTooLarge, PromptTooLong, UnparsableReply, UnusableFrames
 from models.schemas import Note, NoteEvent
 from services.windows import CollectedClip
@@ -70,29 +76,57 @@ class Rememberer:
             log.warning("%s: cannot be remembered: %s", clip_id, error)
             self._record.put_gap(StreamGap(span=clip.span, reason=GapReason.CORRUPT))
             return
-        note = self._describe(clip_id, clip.span, encoded.tokens)
         try:
             self._tokens.put(stored_tokens(clip_id, encoded.tokens))
-            self._record.put_clip(
-                ClipNote(
-                    clip_id=clip_id,
-                    span=clip.span,
-                    epoch_at=epoch_at,
-                    text=note.text,
-                    events=tuple(noted_event(event, clip.span) for event in note.events),
-                    frame_count=len(clip.frames),
-                    token_count=len(encoded.tokens.tokens_KD),
-                    layout_id=self._engine.layout_id,
-                    encoder_id=self._engine.encoder_id,
-                    model_id=self._engine.model_id,
-                ),
-                text_vector=self._vector(note.text) if note.text else encoded.vector_V,
-                visual_vector=encoded.vector_V,
-            )
+            self._put_note(clip_id, clip, encoded, epoch_at)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(clip_id)
             return
         self.announce(clip_id, clip.span)
+
+    def _put_note(
+        self, clip_id: str, clip: CollectedClip, encoded: EncodedClip, epoch_at: datetime
+    ) -> None:
+        before = self._record.last_clips(
+            clip.span.stream_id, before_ns=clip.span.start_ns, limit=PREVIOUS_NOTES
+        )
+        lead_in = self._lead_in(clip.span, before)
+        try:
+            self._put_described(clip_id, clip, encoded, epoch_at, before, lead_in)
+        except SpanForgotten:
+            if lead_in is None:
+                raise
+            self._put_described(clip_id, clip, encoded, epoch_at, before[:-1], None)
+
+    def _put_described(
+        self,
+        clip_id: str,
+        clip: CollectedClip,
+        encoded: EncodedClip,
+        epoch_at: datetime,
+        before: Sequence[ClipNote],
+        lead_in: LeadIn | None,
+    ) -> None:
+        note = self._describe(clip_id, encoded.tokens, before, lead_in)
+        reach_ns = round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0
+        self._record.put_clip(
+            ClipNote(
+                clip_id=clip_id,
+                span=clip.span,
+                epoch_at=epoch_at,
+                text=note.text,
+                events=tuple(
+                    noted_event(event, clip.span, reach_ns=reach_ns) for event in note.events
+                ),
+                frame_count=len(clip.frames),
+                token_count=len(encoded.tokens.tokens_KD),
+                layout_id=self._engine.layout_id,
+                encoder_id=self._engine.encoder_id,
+                model_id=self._engine.model_id,
+            ),
+            text_vector=self._vector(note.text) if note.text else encoded.vector_V,
+            visual_vector=encoded.vector_V,
+        )
 
     def announce(self, clip_id: str, span: Span) -> None:
         message = ClipRemembered(clip_id=clip_id, span=span)
@@ -104,19 +138,35 @@ class Rememberer:
         with self._turn():
             return self._engine.encode(frames_THWC, times_s_T)
 
-    def _describe(self, clip_id: str, span: Span, tokens: ClipTokens) -> Note:
-        previous = [
-            note.text
-            for note in self._record.last_clips(
-                span.stream_id, before_ns=span.start_ns, limit=PREVIOUS_NOTES
+    def _lead_in(self, span: Span, before: Sequence[ClipNote]) -> LeadIn | None:
+        """The clip that ends where this one starts, if there is one that can still be read."""
+        if not self._engine.lead_in_s or not before or before[-1].span.end_ns != span.start_ns:
+            return None
+        last = before[-1]
+        try:
+            stored = self._tokens.get(
+                last.clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
             )
-        ]
+        except (TokensMissing, DamagedTokens, ForeignTokens) as error:
+            log.warning("described without what came before: %s", error)
+            return None
+        length_ns = last.span.end_ns - last.span.start_ns
+        return LeadIn(clip_tokens(stored), ends_s=length_ns / NS_PER_S)
+
+    def _describe(
+        self,
+        clip_id: str,
+        tokens: ClipTokens,
+        before: Sequence[ClipNote],
+        lead_in: LeadIn | None,
+    ) -> Note:
+        previous = [note.text for note in before]
         try:
             with self._turn():
-                return self._engine.describe(tokens, previous=previous)
+                return self._engine.describe(tokens, previous=previous, lead_in=lead_in)
         except PromptTooLong:
             with self._turn():
-                return self._engine.describe(tokens, previous=[])
+                return self._engine.describe(tokens, previous=[], lead_in=lead_in)
         except UnparsableReply as error:
             log.warning("%s: remembered without words: %s", clip_id, error)
             return Note(text="")
@@ -126,12 +176,13 @@ class Rememberer:
             return self._engine.embed([text])[0]
 
 
-def noted_event(event: NoteEvent, clip: Span) -> NotedEvent:
-    """The event in media time, within its clip."""
+def noted_event(event: NoteEvent, clip: Span, *, reach_ns: int = 0) -> NotedEvent:
+    """The event in media time, within its clip and `reach_ns` before it."""
     start_ns, end_ns = (
         clip.start_ns + round(seconds * NS_PER_S) for seconds in (event.start_s, event.end_s)
     )
-    start_ns = max(clip.start_ns, min(start_ns, clip.end_ns - SHORTEST_EVENT_NS))
+    earliest_ns = max(0, clip.start_ns - reach_ns)
+    start_ns = max(earliest_ns, min(start_ns, clip.end_ns - SHORTEST_EVENT_NS))
     end_ns = max(start_ns + 1, min(max(end_ns, start_ns + SHORTEST_EVENT_NS), clip.end_ns))
     span = Span(stream_id=clip.stream_id, start_ns=start_ns, end_ns=end_ns)
     return NotedEvent(span=span, text=event.text)

@@ -143,6 +143,12 @@ class ClipNote(Message):
     encoder_id: str
     model_id: str
 
+    @property
+    def told(self) -> Span:
+        """The time that the note tells of: the clip, and as far before it as an event began."""
+        starts_ns = [self.span.start_ns, *(event.span.start_ns for event in self.events)]
+        return self.span.model_copy(update={"start_ns": min(starts_ns)})
+
 
 class ClipRemembered(Message):
     """A clip's record, tokens and vectors are stored and may be read."""

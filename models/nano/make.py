@@ -21,7 +21,6 @@ from models.nano.clips import ScriptFeatures, build, load
 from models.nano.lessons import visual_batches
 from models.nano.recipe import (
     INSTRUCT,
-    LAYOUT,
     VISION,
     WATCH,
     Marks,
@@ -119,7 +118,7 @@ def instruct(work: Path, stage: Stage, *, start: Path, out: Path) -> None:
 
 def evaluate(path: Path, encoded: Sequence[ScriptFeatures]) -> NoteScores:
     model, processor = loaded(path)
-    return score_notes(model.eval(), processor, clips_of(encoded), Marks(), layout=LAYOUT)
+    return score_notes(model.eval(), processor, clips_of(encoded), Marks())
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
 from models.nano.phrasings import plan_example
 from models.nano.tokenizer import END, PAD, train_tokenizer
-from models.nano.truth import claim_of, note_of
+from models.nano.truth import claim_of, note_of, shown_in
 from models.nano.watch import Watched, facts_by_frame
 from models.nano.world import Script
 from models.processor import Frames
@@ -36,6 +36,7 @@ LAYOUT = StreamLayout(
     image_size_px=IMAGE_SIZE_PX,
     compression=SlowFast(slow_stride=3, pool=2),
     newline="none",
+    lead_in_s=3,
 )
 VISION = SiglipVisionConfig(
     hidden_size=128,
@@ -46,6 +47,7 @@ VISION = SiglipVisionConfig(
     patch_size=PATCH_PX,
     vision_use_head=False,
 )
+LEAD_IN_FRAMES = round(LAYOUT.lead_in_s * LAYOUT.fps)
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
 NO_CONTEXT_SHARE = 0.25
@@ -116,10 +118,10 @@ def _corpus() -> Iterator[str]:
     for seed in range(40):
         script = training_script(seed)
         for start_s in np.arange(0, SCRIPT_S, LAYOUT.clip_length_s):
-            note = note_of(script, start_s=start_s, end_s=start_s + LAYOUT.clip_length_s)
+            note = note_at(script, start_s)
             yield note_json(note)
             yield describe_prompt([note.text])
-            yield judge_prompt(claim_of(rng, note)[0])
+            yield judge_prompt(claim_of(rng, [event.text for event in note.events])[0])
     for _ in range(6000):
         question, plan = plan_example(random)
         yield plan_prompt(question)
@@ -155,27 +157,39 @@ class Clip:
     start_s: float
     features_KC: NDArray[np.float16]
     facts_TY: NDArray[np.bool_]
+    before: "Clip | None" = None
+    """The clip that ends where this one starts."""
 
 
 def clips_of(encoded: Sequence[ScriptFeatures]) -> list[Clip]:
-    clips = []
+    clips: list[Clip] = []
     for script_features in encoded:
+        before: Clip | None = None
         script = training_script(script_features.seed)
         facts_TY = facts_by_frame(script, fps=LAYOUT.fps)
         for number, features_KC in enumerate(script_features.features_SKC):
             frames = slice(number * LAYOUT.max_frames, (number + 1) * LAYOUT.max_frames)
-            clips.append(Clip(script, number * LAYOUT.clip_length_s, features_KC, facts_TY[frames]))
+            start_s = number * LAYOUT.clip_length_s
+            before = Clip(script, start_s, features_KC, facts_TY[frames], before)
+            clips.append(before)
     return clips
 
 
 def watched_batches(
     clips: Sequence[Clip], *, seed: int, batch_size: int
 ) -> Iterator[list[Watched]]:
-    """Whole clips, those in which something rare happens more often than they come."""
-    rng, marks, shares = np.random.default_rng(seed), Marks(), drawn_shares(clips)
+    """Clips after their lead-ins; those with something rare come more often than they happen."""
+    led_into = [clip for clip in clips if clip.before is not None]
+    rng, marks, shares = np.random.default_rng(seed), Marks(), drawn_shares(led_into)
     while True:
-        numbers = rng.choice(len(clips), batch_size, p=shares)
-        yield [Watched(marks.put(clips[n].features_KC), clips[n].facts_TY) for n in numbers]
+        numbers = rng.choice(len(led_into), batch_size, p=shares)
+        yield [_watched(led_into[n], marks) for n in numbers]
+
+
+def _watched(clip: Clip, marks: "Marks") -> Watched:
+    assert clip.before is not None
+    lead_in_TY = clip.before.facts_TY[-LEAD_IN_FRAMES:]
+    return Watched(marks.sight(clip), np.concatenate([lead_in_TY, clip.facts_TY]))
 
 
 def drawn_shares(clips: Sequence[Clip]) -> NDArray[np.float64]:
@@ -185,9 +199,9 @@ def drawn_shares(clips: Sequence[Clip]) -> NDArray[np.float64]:
 
 
 def _weight(clip: Clip) -> float:
-    note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + LAYOUT.clip_length_s)
+    note = note_at(clip.script, clip.start_s)
     if any("box" in event.text for event in note.events):
-        return 2.0
+        return 4.0
     return 1.0
 
 
@@ -220,7 +234,9 @@ class Marks:
         assert (self._slot_K == SLOT_VISUAL).any()
 
     def put(
-        self, features_KC: NDArray[np.float16], num_frames: int = LAYOUT.max_frames
+        self,
+        features_KC: NDArray[np.float16],
+        num_frames: int = LAYOUT.max_frames,
     ) -> ClipFeatures:
         """The first `num_frames` of a clip."""
         kept = self._frame_K < num_frames
@@ -231,28 +247,74 @@ class Marks:
             Frames(self._frame_K[kept], self._times_s_T[:num_frames]),
         )
 
+    def sight(self, clip: Clip, num_frames: int = LAYOUT.max_frames) -> ClipFeatures:
+        """The first `num_frames` of a clip, after its lead-in if it has one."""
+        own = self.put(clip.features_KC, num_frames)
+        return own if clip.before is None else self._led_into(own, clip.before.features_KC)
+
+    def _led_into(self, clip: ClipFeatures, before_KC: NDArray[np.float16]) -> ClipFeatures:
+        first = LAYOUT.max_frames - LEAD_IN_FRAMES
+        kept = self._frame_K >= first
+        lead_s_T = self._times_s_T[first:] - np.float32(LAYOUT.clip_length_s)
+        frames = Frames(
+            np.concatenate([self._frame_K[kept] - first, clip.frames.frame_K + LEAD_IN_FRAMES]),
+            np.concatenate([lead_s_T, clip.frames.times_s_T]),
+        )
+        return ClipFeatures(
+            np.concatenate([before_KC[kept], clip.features_KC]),
+            np.concatenate([self._slot_K[kept], clip.slot_K]),
+            np.concatenate([self._place_K2[kept], clip.place_K2]),
+            frames,
+        )
+
+
+def note_at(
+    script: Script,
+    start_s: float,
+    *,
+    length_s: float = LAYOUT.clip_length_s,
+    unsure_s: float = 0.0,
+) -> Note:
+    """The true note of the clip that starts at `start_s`; a shorter one than usual is the last.
+
+    Without what begins within `unsure_s` of the instant from which on the next clip tells it.
+    """
+    is_last = length_s < LAYOUT.clip_length_s
+    return note_of(
+        script,
+        start_s=start_s,
+        end_s=start_s + length_s,
+        lead_in_s=LAYOUT.lead_in_s - unsure_s if start_s > 0 else 0.0,
+        left_s=0.0 if is_last else LAYOUT.lead_in_s + unsure_s,
+    )
+
 
 def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     num_frames = LAYOUT.max_frames
     if rng.random() < PARTIAL_SHARE:
         num_frames = int(rng.integers(3, LAYOUT.max_frames))
-    note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + num_frames / LAYOUT.fps)
+    note = note_at(clip.script, clip.start_s, length_s=num_frames / LAYOUT.fps)
     previous = []
     if rng.random() >= NO_CONTEXT_SHARE:
         for back in (2, 1):
             start_s = clip.start_s - back * LAYOUT.clip_length_s
             if start_s >= 0:
-                end_s = start_s + LAYOUT.clip_length_s
-                previous.append(note_of(clip.script, start_s=start_s, end_s=end_s).text)
+                previous.append(note_at(clip.script, start_s).text)
+    shown = shown_in(
+        clip.script,
+        start_s=clip.start_s - LAYOUT.lead_in_s * (clip.before is not None),
+        end_s=clip.start_s + num_frames / LAYOUT.fps,
+    )
     return Sample(
         describe_prompt(previous),
         note_json(note),
-        (marks.put(clip.features_KC, num_frames),),
-        captions=tuple({event.text for event in note.events} | {note.text}),
+        (marks.sight(clip, num_frames),),
+        captions=tuple({happening.text for happening in shown} | {note.text}),
     )
 
 
 def judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
-    note = note_of(clip.script, start_s=clip.start_s, end_s=clip.start_s + LAYOUT.clip_length_s)
-    claim, true = claim_of(rng, note)
+    end_s = clip.start_s + LAYOUT.clip_length_s
+    shown = shown_in(clip.script, start_s=clip.start_s, end_s=end_s)
+    claim, true = claim_of(rng, [happening.text for happening in shown])
     return Sample(judge_prompt(claim), "yes" if true else "no", (marks.put(clip.features_KC),))

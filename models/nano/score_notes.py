@@ -1,7 +1,8 @@
 """Score notes against scripts: facts right, missed and made up, and how well their times fit.
 
-A fact is an event's text. What a clip shows for between `UNSURE_S` and the least that a note must
-hold is neither asked for nor held against the model.
+A fact is an event's text. What a clip or its lead-in shows only briefly, or what begins so near to
+the instant that divides one note from the next that either may tell it, is neither asked for nor
+held against the model.
 """
 
 from collections import Counter
@@ -13,9 +14,7 @@ import torch
 
 from models.errors import UnparsableReply
 from models.generate import greedy_batch
-from models.layout import StreamLayout
-from models.nano.recipe import Clip, Marks
-from models.nano.truth import note_of
+from models.nano.recipe import LAYOUT, Clip, Marks, note_at
 from models.nano.world import Script
 from models.processor import Processor
 from models.prompts import describe_prompt
@@ -24,7 +23,8 @@ from models.train import visual_tokens
 from models.transformers_engine import parse_reply
 from models.video_llm import LongwatchForConditionalGeneration
 
-UNSURE_S = 0.2
+BRIEFLY_S = 0.2
+UNSURE_S = 0.5
 BATCH = 24
 
 
@@ -45,8 +45,10 @@ class NoteScores:
 
     def add(self, note: Note, script: Script, start_s: float, end_s: float) -> None:
         """Count one clip with at most two subjects."""
-        true = {event.text: event for event in note_of(script, start_s=start_s, end_s=end_s).events}
-        possible = {h.text for h in script.between(start_s, end_s, least_s=UNSURE_S)}
+        asked_for = note_at(script, start_s, length_s=end_s - start_s, unsure_s=UNSURE_S)
+        true = {event.text: event for event in asked_for.events}
+        seen_from_s = start_s - LAYOUT.lead_in_s
+        possible = {h.text for h in script.between(seen_from_s, end_s, least_s=BRIEFLY_S)}
         said = {event.text: event for event in note.events}
         self.clips += 1
         if not possible:
@@ -87,7 +89,7 @@ def overlap(a: tuple[float, float], b: tuple[float, float]) -> float:
 
 
 def num_subjects(script: Script, start_s: float, end_s: float) -> int:
-    return len({h.subject for h in script.between(start_s, end_s, least_s=UNSURE_S)})
+    return len({h.subject for h in script.between(start_s, end_s, least_s=BRIEFLY_S)})
 
 
 @torch.inference_mode()
@@ -96,21 +98,19 @@ def score_notes(
     processor: Processor,
     clips: Sequence[Clip],
     marks: Marks,
-    *,
-    layout: StreamLayout,
 ) -> NoteScores:
     """Describe every clip, with the model's own earlier notes as context, script by script."""
     scores = NoteScores()
     by_place: dict[int, list[Clip]] = {}
     for clip in clips:
-        by_place.setdefault(round(clip.start_s / layout.clip_length_s), []).append(clip)
+        by_place.setdefault(round(clip.start_s / LAYOUT.clip_length_s), []).append(clip)
     earlier: dict[int, list[str]] = {}
     for place in sorted(by_place):  # all scripts' first clips, then all second ones, ...
         for first in range(0, len(by_place[place]), BATCH):
             batch = by_place[place][first : first + BATCH]
             notes = _describe(model, processor, batch, marks, earlier)
             for clip, note in zip(batch, notes, strict=True):
-                end_s = clip.start_s + layout.clip_length_s
+                end_s = clip.start_s + LAYOUT.clip_length_s
                 if note is None:
                     scores.unparsable += 1
                     note = Note(text="")
@@ -127,7 +127,7 @@ def _describe(
     marks: Marks,
     earlier: dict[int, list[str]],
 ) -> list[Note | None]:
-    ready = [marks.put(clip.features_KC) for clip in clips]
+    ready = [marks.sight(clip) for clip in clips]
     prompts = [
         processor.prompt_ids(
             describe_prompt(earlier.get(clip.script.seed, [])[-2:]), [features.frames]

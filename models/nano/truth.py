@@ -1,8 +1,11 @@
 """What a perfect observer would note: scripts become notes, claims and captions.
 
-A moment of which a clip shows less than `LEAST_S` is left to the neighbouring clip, which shows the
-rest; times are rounded to half seconds, as finely as one picture a second can tell.
+What begins shortly before a clip ends is left to the next clip, whose lead-in shows it from its
+beginning; so each moment is noted once, by a clip that shows nearly all of it. Times are rounded to
+half seconds, as finely as one picture a second can tell, and are negative within the lead-in.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -10,25 +13,42 @@ from models.nano.world import ACTIONS, COLOURS, KINDS, Happening, Script
 from models.schemas import Note, NoteEvent
 
 LEAST_S = 1.5
+"""What is seen for less is not noted."""
 NOTHING = "nothing happens"
 
 
-def note_of(script: Script, *, start_s: float, end_s: float) -> Note:
-    """The true note of the clip [start_s, end_s)."""
-    seen = seen_in(script, start_s=start_s, end_s=end_s)
-    events = tuple(
-        NoteEvent(
-            start_s=round_half(happening.start_s - start_s),
-            end_s=round_half(happening.end_s - start_s),
-            text=happening.text,
+def note_of(
+    script: Script,
+    *,
+    start_s: float,
+    end_s: float,
+    lead_in_s: float = 0.0,
+    left_s: float = 0.0,
+) -> Note:
+    """The true note of the clip [start_s, end_s), of which `lead_in_s` before it are seen too.
+
+    What begins in its last `left_s` is left to the next clip.
+    """
+    events: list[NoteEvent] = []
+    for happening in script.between(start_s - lead_in_s, end_s, least_s=LEAST_S):
+        began_earlier = happening.start_s <= start_s - lead_in_s
+        if began_earlier and happening.end_s < start_s + LEAST_S:
+            continue  # the clip before noted it
+        if happening.start_s > end_s - left_s:
+            continue
+        events.append(
+            NoteEvent(
+                start_s=round_half(happening.start_s - start_s),
+                end_s=round_half(happening.end_s - start_s),
+                text=happening.text,
+            )
         )
-        for happening in seen
-    )
-    return Note(text=", ".join(event.text for event in events) or NOTHING, events=events)
+    events.sort(key=lambda event: (event.start_s, event.text))
+    return Note(text=", ".join(event.text for event in events) or NOTHING, events=tuple(events))
 
 
-def seen_in(script: Script, *, start_s: float, end_s: float) -> list[Happening]:
-    """What can be seen in [start_s, end_s), cut to it, in order of its start."""
+def shown_in(script: Script, *, start_s: float, end_s: float) -> list[Happening]:
+    """What [start_s, end_s) shows long enough to be told, cut to it, in order of its start."""
     seen = script.between(start_s, end_s, least_s=LEAST_S)
     return sorted(seen, key=lambda h: (round_half(h.start_s), h.text))
 
@@ -52,9 +72,11 @@ def subjects_at(script: Script, now_s: float) -> list[str]:
     ]
 
 
-def claim_of(rng: np.random.Generator, note: Note) -> tuple[str, bool]:
-    """A statement about a clip that is as often true as false, false ones being near misses."""
-    true = [event.text for event in note.events]
+def claim_of(rng: np.random.Generator, true: Sequence[str]) -> tuple[str, bool]:
+    """A statement about a clip that is as often true as false, false ones being near misses.
+
+    `true` are the texts of what the clip shows.
+    """
     if true and rng.random() < 0.5:
         return str(rng.choice(true)), True
     for _ in range(20):

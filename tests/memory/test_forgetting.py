@@ -130,6 +130,27 @@ def test_forgetting_a_span_reaches_every_store(tmp_path: Path, open_record: Open
     assert left["unfinished"] == []
 
 
+def test_a_note_that_tells_of_the_span_goes_with_it(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
+    put(stores.record, note(2, "a heron lands", ((-1, 2, "a heron lands"),)))
+
+    went = forget(span(11, 19.5), stores)
+
+    assert went.span == span(11, 30)
+    assert {clip.span for clip in stores.record.clips([span(0, 50)])} == {
+        span(0, 10), span(30, 40), span(40, 50),
+    }  # fmt: skip
+    assert stores.record.unfinished_forgetting() == []
+
+
+def test_nobody_may_tell_of_a_forgotten_span_later(tmp_path: Path, open_record: Opener) -> None:
+    stores = fill(tmp_path, open_record)
+    forget(span(11, 19.5), stores)
+
+    with pytest.raises(SpanForgotten):
+        put(stores.record, note(2, "a heron lands", ((-1, 2, "a heron lands"),)))
+
+
 def test_forgetting_a_stream_leaves_the_others_alone(tmp_path: Path, open_record: Opener) -> None:
     stores = fill(tmp_path, open_record)
 

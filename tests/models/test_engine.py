@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.engine import LeadIn
 from models.errors import (
     CheckpointUnreadable,
     LayoutMismatch,
@@ -17,7 +18,7 @@ from models.errors import (
 from models.generate import greedy, greedy_batch
 from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
 from models.preprocess import to_pixels
-from models.processor import Frames
+from models.processor import Frames, Processor
 from models.schemas import Note
 from models.transformers_engine import TransformersEngine, parse_reply
 from tests.models.builders import (
@@ -70,6 +71,32 @@ def test_answers_depend_on_the_stored_tokens():
     one, other = (engine.encode(frames(seed=seed), range(4)).tokens for seed in (1, 2))
 
     assert engine.judge(one, "it happens") != engine.judge(other, "it happens")
+
+
+@torch.inference_mode()
+def test_a_lead_in_reads_as_if_its_frames_had_been_encoded_at_negative_times():
+    layout = tiny_layout(Pooling(pool=2)).model_copy(update={"lead_in_s": 2.0})
+    engine = TransformersEngine(
+        tiny_model(layout), Processor(tiny_tokenizer(), layout), name="tiny"
+    )
+    earlier, later = (engine.encode(frames(seed=seed), range(4)).tokens for seed in (1, 2))
+
+    seen = engine.led_into(later, LeadIn(earlier, ends_s=4.5))
+
+    times_s = [-1.5, 0, 1, 2, 3]
+    pixels = to_pixels(np.concatenate([frames(seed=1)[3:], frames(seed=2)]), size_px=IMAGE_SIZE_PX)
+    expected_KD = engine.model.project(engine.model.compress(pixels), times_s)
+    assert seen.times_s_T.tolist() == times_s
+    assert sorted(set(seen.frame_K.tolist())) == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(seen.tokens_KD, expected_KD.numpy(), atol=2e-3)
+
+
+def test_a_lead_in_of_another_layout_is_refused():
+    engine, other = tiny_engine(), tiny_engine(Pooling(pool=2))
+    foreign = LeadIn(other.encode(frames(), range(4)).tokens, ends_s=4)
+
+    with pytest.raises(LayoutMismatch, match="layout"):
+        engine.describe(engine.encode(frames(), range(4)).tokens, previous=[], lead_in=foreign)
 
 
 def test_a_saved_model_comes_back_the_same(tmp_path: Path):

@@ -10,12 +10,13 @@ that went wrong once stays different for ever. It understands questions such as
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from memory.words import content_words
-from models.engine import ClipTokens, EncodedClip
+from models.engine import ClipTokens, EncodedClip, LeadIn
 from models.errors import UnparsableReply
 from models.layout import Pooling, StreamLayout
 from models.schemas import Note, NoteEvent, Plan
@@ -31,8 +32,9 @@ LAYOUT = StreamLayout(
 class ScriptedEngine:
     """Implements `models.engine.Engine`, and `layout`."""
 
-    def __init__(self, *, model_id: str = "scripted@1") -> None:
+    def __init__(self, *, model_id: str = "scripted@1", lead_in_s: float = 0.0) -> None:
         self.model_id = model_id
+        self.lead_in_s = lead_in_s
         self.encoder_id = "scripted-encoder"
         self.layout = LAYOUT
         self.layout_id = LAYOUT.layout_id
@@ -50,7 +52,11 @@ class ScriptedEngine:
         )
         return EncodedClip(tokens, self.embed([seen_in(tokens)])[0])
 
-    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+    def describe(
+        self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
+    ) -> Note:
+        if lead_in is not None:
+            clip = led_into(clip, lead_in, self.lead_in_s)
         seen = seen_in(clip)
         mark = hashlib.sha256("\n".join([seen, *previous]).encode()).hexdigest()[:8]
         return Note(text=f"{seen} ({mark})", events=tuple(events_in(clip)))
@@ -89,6 +95,16 @@ class ScriptedEngine:
                 digest = hashlib.sha256(word.encode()).digest()
                 vectors[row, digest[0] % WIDTH] += 1
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def led_into(clip: ClipTokens, lead_in: LeadIn, lead_in_s: float) -> ClipTokens:
+    before = lead_in.clip
+    kept = before.times_s_T >= lead_in.ends_s - lead_in_s
+    return replace(
+        clip,
+        tokens_KD=np.concatenate([before.tokens_KD[kept], clip.tokens_KD]),
+        times_s_T=np.concatenate([before.times_s_T[kept] - lead_in.ends_s, clip.times_s_T]),
+    )
 
 
 def events_in(clip: ClipTokens) -> Iterator[NoteEvent]:

@@ -7,7 +7,7 @@ Environment: SCRIPTED_SLOWNESS_S, how long each note takes, so that there is som
 
 import os
 import time
-from collections.abc import Sequence
+from typing import Any
 
 from models.engine import ClipTokens
 from models.schemas import Note
@@ -17,9 +17,9 @@ from tests.services.scripted_engine import ScriptedEngine
 
 
 class SlowEngine(ScriptedEngine):
-    def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+    def describe(self, clip: ClipTokens, **known: Any) -> Note:
         time.sleep(float(os.environ.get("SCRIPTED_SLOWNESS_S", "0")))  # noqa: TID251
-        return super().describe(clip, previous=previous)
+        return super().describe(clip, **known)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,7 @@
 """From segments to memory: deterministic, idempotent, and honest about what is missing."""
 
 import shutil
-import threading
-from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,132 +9,25 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from memory.dump import dump
 from memory.errors import DiskFull, StoreUnavailable
 from models.engine import ClipTokens, EncodedClip
-from models.errors import UnparsableReply, UnusableFrames
-from models.schemas import Note, NoteEvent
-from services.analyse import Analyst, policy_of
+from models.errors import UnusableFrames
+from models.schemas import Note
 from services.errors import WorkerCrashed
 from services.progress import remembered_until_ns
-from services.remember import Rememberer, clip_tokens, noted_event, stored_tokens
 from services.settings import Settings
-from services.wiring import Stores, opened, opened_bus
-from services.worker import Worker
-from streaming.bus import Bus
-from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS, Span
+from services.wiring import opened, opened_bus
+from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
+from tests.services.analysing import (
+    Fuse,
+    analyse,
+    changed,
+    clips_of,
+    gaps_of,
+    memory_of,
+    span,
+)
 from tests.services.scripted_engine import LAYOUT, ScriptedEngine
-
-GROUP = "analyse"
-WRITES = ("put_clip", "put_gap", "set_cursor", "put", "delete", "publish", "commit")
-
-
-class Fuse:
-    """Lets so many writes pass, and cuts the power before the next one."""
-
-    def __init__(self, writes: int | None = None) -> None:
-        self.passed = 0
-        self._left = writes
-
-    def guard(self, thing: Any) -> Any:
-        return Guarded(thing, self)
-
-    def spend(self) -> None:
-        if self._left is not None and self.passed >= self._left:
-            raise PowerCut
-        self.passed += 1
-
-
-class PowerCut(Exception):
-    """Not an error that anybody foresaw."""
-
-
-class Guarded:
-    """A store whose writes go through a fuse."""
-
-    def __init__(self, thing: Any, fuse: Fuse) -> None:
-        self._thing = thing
-        self._fuse = fuse
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._thing, name)
-        if name not in WRITES:
-            return real
-
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            self._fuse.spend()
-            return real(*args, **kwargs)
-
-        return guarded
-
-
-def analyse(
-    settings: Settings, *, fuse: Fuse | None = None, engine: ScriptedEngine | None = None
-) -> None:
-    """Analyse all that is on the bus, or until the fuse goes."""
-    fuse = fuse or Fuse()
-    with opened(settings) as stores, opened_bus(settings) as bus:
-        worker, stop = worker_of(stores, bus, fuse, engine or ScriptedEngine())
-        worker.run(stop)
-
-
-def worker_of(
-    stores: Stores, bus: Bus, fuse: Fuse, engine: ScriptedEngine
-) -> tuple[Worker[Any], threading.Event]:
-    record = fuse.guard(stores.record)
-    rememberer = Rememberer(
-        engine=engine, record=record, tokens=fuse.guard(stores.tokens), bus=fuse.guard(bus)
-    )
-    stop = threading.Event()
-    analyst = StoppingAnalyst(
-        record=record, footage=stores.footage, rememberer=rememberer, policy=policy_of(LAYOUT)
-    )
-    analyst.stop = stop
-    consumer = fuse.guard(bus.consumer(TOPIC_SEGMENTS, group=GROUP))
-    return Worker(GROUP, bus=fuse.guard(bus), consumer=consumer, handler=analyst), stop
-
-
-class StoppingAnalyst(Analyst):
-    """Stops its worker when there is nothing left to do."""
-
-    stop: threading.Event
-
-    def idle(self) -> None:
-        self.stop.set()
-
-
-def memory_of(settings: Settings) -> tuple[bytes, dict[str, bytes]]:
-    """All that is remembered: the record, and every file of tokens."""
-    with opened(settings) as stores:
-        folder = Path(settings.tokens)
-        tokens = {
-            str(path.relative_to(folder)): path.read_bytes()
-            for path in folder.rglob("*")
-            if path.is_file()
-        }
-        return dump(stores.record), tokens
-
-
-@contextmanager
-def changed(settings: Settings) -> Generator[tuple[Stores, Bus]]:
-    with opened(settings) as stores, opened_bus(settings) as bus:
-        yield stores, bus
-
-
-def gaps_of(settings: Settings) -> list[tuple[float, float, str]]:
-    with opened(settings) as stores:
-        return [
-            (gap.span.start_ns / NS_PER_S, gap.span.end_ns / NS_PER_S, gap.reason.value)
-            for gap in stores.record.gaps()
-        ]
-
-
-def clips_of(settings: Settings) -> list[tuple[float, float]]:
-    with opened(settings) as stores:
-        return [
-            (note.span.start_ns / NS_PER_S, note.span.end_ns / NS_PER_S)
-            for note in stores.record.clips()
-        ]
 
 
 def test_a_film_becomes_clips_with_events(captured: Settings) -> None:
@@ -211,10 +102,6 @@ def announced(settings: Settings) -> set[str]:
         return {str(record.value) for record in records}
 
 
-def span(start_s: float, end_s: float) -> Span:
-    return Span(stream_id="cam", start_ns=round(start_s * NS_PER_S), end_ns=round(end_s * NS_PER_S))
-
-
 def test_messages_that_come_twice_change_nothing(captured: Settings, tmp_path: Path) -> None:
     with changed(captured) as (_, bus):
         records = bus.consumer(TOPIC_SEGMENTS, group="test").poll(max_records=99, timeout_s=0)
@@ -263,9 +150,9 @@ def test_footage_that_was_forgotten_is_passed_over(captured: Settings) -> None:
 
 def test_a_clip_that_is_forgotten_while_it_is_analysed_leaves_nothing(captured: Settings) -> None:
     class Forgetting(ScriptedEngine):
-        def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
+        def describe(self, clip: ClipTokens, **known: Any) -> Note:
             stores.record.begin_forgetting(span(0, 5))
-            return super().describe(clip, previous=previous)
+            return super().describe(clip, **known)
 
     with opened(captured) as stores:
         analyse(captured, engine=Forgetting())
@@ -302,64 +189,6 @@ def test_a_clip_whose_pictures_no_model_reads_is_named_as_a_gap(captured: Settin
 
     assert gaps_of(captured) == [(10, 20, "corrupt"), (30, 40, "corrupt")]
     assert clips_of(captured) == [(0, 10), (20, 30), (40, 45)]
-
-
-def test_a_clip_whose_note_does_not_parse_is_remembered_by_its_picture(
-    captured: Settings,
-) -> None:
-    class Mumbling(ScriptedEngine):
-        def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
-            raise UnparsableReply("note", "{")
-
-    analyse(captured, engine=Mumbling())
-
-    with opened(captured) as stores:
-        assert [note.text for note in stores.record.clips()] == [""] * 5
-        assert all((one.text_vector == one.visual_vector).all() for one in stores.record.vectors())
-
-
-def test_the_model_is_told_the_notes_before_a_clip(captured: Settings) -> None:
-    told: list[list[str]] = []
-
-    class Listening(ScriptedEngine):
-        def describe(self, clip: ClipTokens, *, previous: Sequence[str]) -> Note:
-            told.append(list(previous))
-            return super().describe(clip, previous=previous)
-
-    analyse(captured, engine=Listening())
-
-    with opened(captured) as stores:
-        texts = [note.text for note in stores.record.clips()]
-    assert told == [texts[max(0, at - 2) : at] for at in range(5)]
-
-
-@pytest.mark.parametrize(
-    ("seconds", "expected_s"),
-    [
-        ((2, 4.5), (12, 14.5)),
-        ((0, 99), (10, 20)),
-        ((3, 3), (13, 13.001)),
-        ((5, 2), (15, 15.001)),
-        ((99, 99), (19.999, 20)),
-    ],
-)
-def test_a_noted_event_lies_within_its_clip(
-    seconds: tuple[float, float], expected_s: tuple[float, float]
-) -> None:
-    event = NoteEvent(start_s=seconds[0], end_s=seconds[1], text="x")
-
-    assert noted_event(event, span(10, 20)).span == span(*expected_s)
-
-
-def test_tokens_come_back_as_they_were_stored() -> None:
-    engine = ScriptedEngine()
-    tokens = engine.encode(np.full((3, 4, 4, 3), 99, dtype=np.uint8), [0, 1, 2]).tokens
-
-    back = clip_tokens(stored_tokens("cam:0-1:x", tokens))
-
-    assert np.array_equal(back.tokens_KD, tokens.tokens_KD)
-    assert np.array_equal(back.times_s_T, tokens.times_s_T)
-    assert back.layout_id == tokens.layout_id
 
 
 @pytest.fixture

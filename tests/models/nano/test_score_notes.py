@@ -2,8 +2,8 @@
 
 import pytest
 
+from models.nano.recipe import note_at
 from models.nano.score_notes import NoteScores, overlap
-from models.nano.truth import note_of
 from models.nano.world import write_script
 from models.schemas import Note, NoteEvent
 
@@ -18,7 +18,7 @@ def test_a_perfect_observer_scores_one_everywhere():
     script, scores = write_script(2, duration_s=600), NoteScores()
 
     for start_s in range(0, 600, 10):
-        note = note_of(script, start_s=start_s, end_s=start_s + 10)
+        note = note_at(script, float(start_s))
         scores.add(note, script, start_s, start_s + 10)
 
     summary = scores.summary()
@@ -29,9 +29,9 @@ def test_a_perfect_observer_scores_one_everywhere():
 def test_what_never_happened_costs_precision_and_what_is_left_out_costs_recall():
     script = write_script(2, duration_s=600)
     start_s = next(
-        s for s in range(0, 600, 10) if len(note_of(script, start_s=s, end_s=s + 10).events) == 1
+        float(s) for s in range(0, 600, 10) if len(note_at(script, s, unsure_s=1).events) == 1
     )
-    true = note_of(script, start_s=start_s, end_s=start_s + 10)
+    true = note_at(script, float(start_s))
     invented = NoteEvent(start_s=1, end_s=4, text="the moon crosses")
     scores = NoteScores()
 

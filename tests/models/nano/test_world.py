@@ -1,6 +1,7 @@
 """Scripts, pictures and footage: exact, repeatable, and as rich as promised."""
 
 import itertools
+from collections import Counter
 from pathlib import Path
 
 import av
@@ -11,7 +12,8 @@ from models.nano.demo import DEMO_SEED, demo_questions, demo_script
 from models.nano.draw import CLASS_BACKGROUND, NUM_CLASSES, Painter, class_of
 from models.nano.footage import VideoFormat, render
 from models.nano.make import CLIPS_SEED, HELD_OUT_SEED, TOWER_SEED
-from models.nano.truth import LEAST_S, NOTHING, claim_of, note_of
+from models.nano.recipe import note_at
+from models.nano.truth import LEAST_S, NOTHING, claim_of, note_of, round_half
 from models.nano.world import (
     ACTIONS,
     COLOURS,
@@ -78,12 +80,36 @@ def test_a_note_holds_what_a_clip_shows_for_long_enough(hour: Script):
         assert all(0 <= event.start_s < event.end_s <= 10 for event in note.events)
 
 
+def test_with_lead_ins_each_happening_is_noted_once_from_its_beginning(hour: Script):
+    starts_s = Counter[tuple[str, float]]()
+    for start_s in range(0, 3600, 10):
+        for event in note_at(hour, float(start_s)).events:
+            starts_s[event.text, start_s + event.start_s] += 1
+
+    for one in hour.happenings:
+        if one.start_s > 1 and one.end_s < 3590:
+            told = [starts_s[one.text, round_half(one.start_s) + off] for off in (-0.5, 0, 0.5)]
+            assert sum(told) >= 1
+    again = [key for key, times in starts_s.items() if times > 1]
+    assert not again
+
+
+def test_the_last_note_tells_what_has_only_begun(hour: Script):
+    late = next(h for h in hour.happenings if h.start_s % 10 > 7.5 and h.start_s % 10 < 8)
+    start_s = late.start_s // 10 * 10
+
+    whole, last = (note_at(hour, start_s, length_s=length_s) for length_s in (10, 9.6))
+
+    assert late.text not in {event.text for event in whole.events}
+    assert late.text in {event.text for event in last.events}
+
+
 def test_claims_are_as_true_as_they_say(hour: Script):
     rng = np.random.default_rng(0)
     verdicts: list[bool] = []
     for start_s in range(0, 3600, 10):
         note = note_of(hour, start_s=start_s, end_s=start_s + 10)
-        claim, true = claim_of(rng, note)
+        claim, true = claim_of(rng, [event.text for event in note.events])
         assert true == (claim in {event.text for event in note.events})
         verdicts.append(true)
     assert 0.15 < np.mean(verdicts) < 0.6

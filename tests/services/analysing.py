@@ -1,0 +1,132 @@
+"""Analyse captured footage in this process, with or without a power cut, and read the memory."""
+
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from memory.dump import dump
+from services.analyse import Analyst, policy_of
+from services.remember import Rememberer
+from services.settings import Settings
+from services.wiring import Stores, opened, opened_bus
+from services.worker import Worker
+from streaming.bus import Bus
+from streaming.messages import NS_PER_S, TOPIC_SEGMENTS, Span
+from tests.services.scripted_engine import LAYOUT, ScriptedEngine
+
+GROUP = "analyse"
+WRITES = ("put_clip", "put_gap", "set_cursor", "put", "delete", "publish", "commit")
+
+
+class Fuse:
+    """Lets so many writes pass, and cuts the power before the next one."""
+
+    def __init__(self, writes: int | None = None) -> None:
+        self.passed = 0
+        self._left = writes
+
+    def guard(self, thing: Any) -> Any:
+        return Guarded(thing, self)
+
+    def spend(self) -> None:
+        if self._left is not None and self.passed >= self._left:
+            raise PowerCut
+        self.passed += 1
+
+
+class PowerCut(Exception):
+    """Not an error that anybody foresaw."""
+
+
+class Guarded:
+    """A store whose writes go through a fuse."""
+
+    def __init__(self, thing: Any, fuse: Fuse) -> None:
+        self._thing = thing
+        self._fuse = fuse
+
+    def __getattr__(self, name: str) -> Any:
+        real = getattr(self._thing, name)
+        if name not in WRITES:
+            return real
+
+        def guarded(*args: Any, **kwargs: Any) -> Any:
+            self._fuse.spend()
+            return real(*args, **kwargs)
+
+        return guarded
+
+
+def analyse(
+    settings: Settings, *, fuse: Fuse | None = None, engine: ScriptedEngine | None = None
+) -> None:
+    """Analyse all that is on the bus, or until the fuse goes."""
+    fuse = fuse or Fuse()
+    with opened(settings) as stores, opened_bus(settings) as bus:
+        worker, stop = worker_of(stores, bus, fuse, engine or ScriptedEngine())
+        worker.run(stop)
+
+
+def worker_of(
+    stores: Stores, bus: Bus, fuse: Fuse, engine: ScriptedEngine
+) -> tuple[Worker[Any], threading.Event]:
+    record = fuse.guard(stores.record)
+    rememberer = Rememberer(
+        engine=engine, record=record, tokens=fuse.guard(stores.tokens), bus=fuse.guard(bus)
+    )
+    stop = threading.Event()
+    analyst = StoppingAnalyst(
+        record=record, footage=stores.footage, rememberer=rememberer, policy=policy_of(LAYOUT)
+    )
+    analyst.stop = stop
+    consumer = fuse.guard(bus.consumer(TOPIC_SEGMENTS, group=GROUP))
+    return Worker(GROUP, bus=fuse.guard(bus), consumer=consumer, handler=analyst), stop
+
+
+class StoppingAnalyst(Analyst):
+    """Stops its worker when there is nothing left to do."""
+
+    stop: threading.Event
+
+    def idle(self) -> None:
+        self.stop.set()
+
+
+def memory_of(settings: Settings) -> tuple[bytes, dict[str, bytes]]:
+    """All that is remembered: the record, and every file of tokens."""
+    with opened(settings) as stores:
+        folder = Path(settings.tokens)
+        tokens = {
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob("*")
+            if path.is_file()
+        }
+        return dump(stores.record), tokens
+
+
+@contextmanager
+def changed(settings: Settings) -> Generator[tuple[Stores, Bus]]:
+    with opened(settings) as stores, opened_bus(settings) as bus:
+        yield stores, bus
+
+
+def gaps_of(settings: Settings) -> list[tuple[float, float, str]]:
+    with opened(settings) as stores:
+        return [
+            (gap.span.start_ns / NS_PER_S, gap.span.end_ns / NS_PER_S, gap.reason.value)
+            for gap in stores.record.gaps()
+        ]
+
+
+def clips_of(settings: Settings) -> list[tuple[float, float]]:
+    with opened(settings) as stores:
+        return [
+            (note.span.start_ns / NS_PER_S, note.span.end_ns / NS_PER_S)
+            for note in stores.record.clips()
+        ]
+
+
+def span(start_s: float, end_s: float) -> Span:
+    return Span(stream_id="cam", start_ns=round(start_s * NS_PER_S), end_ns=round(end_s * NS_PER_S))
