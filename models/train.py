@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.cpu_attention import trained_with
 from models.processor import Frames, Processor
 from models.video_llm import LongwatchForConditionalGeneration
 
@@ -45,13 +46,15 @@ class ClipFeatures:
 class Sample:
     """What is asked, of which clips, and what is to be replied.
 
-    `captions` are texts true of the (one) clip; they train retrieval.
+    `captions` are texts true of the (one) clip; they train retrieval. `more` are further prompts
+    and replies of the same conversation: clips are long, and one is asked about several times.
     """
 
     prompt: str
     reply: str
     clips: tuple[ClipFeatures, ...] = ()
     captions: tuple[str, ...] = ()
+    more: tuple[tuple[str, str], ...] = ()
 
 
 Source = Iterator[list[Sample]]
@@ -107,11 +110,12 @@ def train(
             group["lr"] = group["peak_lr"] * schedule(step, stage)
         optimizer.zero_grad()
         progress.step = step + 1
-        for number, task in enumerate(tasks):
-            losses = task(model, processor)
-            total = losses["loss"] + stage.retrieval_weight * losses.get("retrieval", 0.0)
-            torch.as_tensor(total).backward()
-            progress.add({f"{name}_{number}": loss.item() for name, loss in losses.items()})
+        with trained_with(model.language_model):
+            for number, task in enumerate(tasks):
+                losses = task(model, processor)
+                total = losses["loss"] + stage.retrieval_weight * losses.get("retrieval", 0.0)
+                torch.as_tensor(total).backward()
+                progress.add({f"{name}_{number}": loss.item() for name, loss in losses.items()})
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         if progress.step % report_every == 0:
@@ -169,17 +173,26 @@ def batch_losses(
 
 def collate(processor: Processor, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
     """Ids and labels, padded on the right: under a causal mask, padding is never attended to."""
-    rows = []
-    for sample in samples:
-        prompt = processor.prompt_ids(sample.prompt, [clip.frames for clip in sample.clips])
-        rows.append((prompt, processor.reply_ids(sample.reply)))
-    L = max(len(prompt) + len(reply) for prompt, reply in rows)
+    rows = [_turns(processor, sample) for sample in samples]
+    L = max(len(row) for row, _ in rows)
     ids = torch.full((len(rows), L), processor.end_token_id)
     labels = torch.full((len(rows), L), IGNORED)
-    for row, (prompt, reply) in enumerate(rows):
-        end = len(prompt) + len(reply)
-        ids[row, :end] = torch.tensor(prompt + reply)
-        labels[row, len(prompt) : end] = torch.tensor(reply)
+    for number, (row, taught) in enumerate(rows):
+        ids[number, : len(row)] = torch.tensor(row)
+        labels[number, : len(row)] = torch.tensor(taught)
+    return ids, labels
+
+
+def _turns(processor: Processor, sample: Sample) -> tuple[list[int], list[int]]:
+    """Ids and labels of all turns of one sample."""
+    ids: list[int] = []
+    labels: list[int] = []
+    clips = [clip.frames for clip in sample.clips]
+    for prompt, reply in ((sample.prompt, sample.reply), *sample.more):
+        asked, replied = processor.prompt_ids(prompt, clips), processor.reply_ids(reply)
+        clips = []
+        ids += asked + replied
+        labels += [IGNORED] * len(asked) + replied
     return ids, labels
 
 

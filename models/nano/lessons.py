@@ -4,7 +4,7 @@ A note joins many skills: what goes on, since when, what that is called. A **log
 frame, what the lower layers know by then (`models.nano.watch`), so that the upper layers learn to
 find it and to say it. They find it within minutes in clips of one or two frames, where little else
 is to be found, and not within an hour in whole clips. Claims are learnt likewise: about few frames
-before whole clips.
+before whole clips, and several about each.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.nano.recipe import LAYOUT, Clip, Marks, drawn_shares, judge_sample, note_sample
+from models.nano.recipe import LAYOUT, Clip, Marks, drawn_shares, note_sample
+from models.nano.truth import claim_of, shown_in
 from models.nano.watch import DEEDS, FACTS, FIXED, STATES
 from models.nano.world import COLOURS, KINDS
 from models.prompts import VIDEO, judge_prompt
-from models.train import Sample
+from models.train import ClipFeatures, Sample
 
 CHANGES = np.array([not fact.endswith(STATES) for fact in FACTS])
 NOTHING = "nothing"
+CLAIMS = 5
+"""About one clip. A reply of one word teaches little, and the clip before it is long."""
 LOG_EVERYTHING = f"{VIDEO}\nWhat is there and what goes on from moment to moment?"
 LOG_CHANGES = f"{VIDEO}\nWhat goes on from moment to moment?"
 
@@ -55,16 +58,37 @@ def _said(facts_Y: NDArray[np.bool_]) -> str:
     return ", ".join(FACTS[number] for number in np.flatnonzero(facts_Y)) or NOTHING
 
 
-def claim_of_some(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
-    """Whether something is seen in the first frames; as often true as false, by a near miss."""
+def claims_of_some(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+    """Whether this and that is seen in the first frames; as often true as false, by near misses."""
     num_frames = int(rng.integers(1, 4))
     true = [FACTS[n] for n in np.flatnonzero(clip.facts_TY[:num_frames].any(0))]
+    claims = [_fact_or_near_miss(rng, true) for _ in range(CLAIMS)]
+    return _judged(claims, true, marks.put(clip.features_KC, num_frames))
+
+
+def claims_of_clip(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
+    """Whether this and that happens in the whole clip."""
+    end_s = clip.start_s + LAYOUT.clip_length_s
+    shown = shown_in(clip.script, start_s=clip.start_s, end_s=end_s)
+    true = [happening.text for happening in shown]
+    claims = [claim_of(rng, true)[0] for _ in range(CLAIMS)]
+    return _judged(claims, true, marks.put(clip.features_KC))
+
+
+def _judged(claims: Sequence[str], true: Sequence[str], seen: ClipFeatures) -> Sample:
+    """The clip once, and one claim after the other."""
+    turns = [(judge_prompt(claim), "yes" if claim in true else "no") for claim in claims]
+    (prompt, reply), *more = turns
+    later = tuple((asked.removeprefix(f"{VIDEO}\n"), said) for asked, said in more)
+    return Sample(prompt, reply, (seen,), more=later)
+
+
+def _fact_or_near_miss(rng: np.random.Generator, true: Sequence[str]) -> str:
     is_true = bool(true) and bool(rng.random() < 0.5)
     claim = str(rng.choice(true or FACTS))
     while not is_true and claim in true:
         claim = _near_miss(rng, str(rng.choice(true)))
-    reply = "yes" if claim in true else "no"
-    return Sample(judge_prompt(claim), reply, (marks.put(clip.features_KC, num_frames),))
+    return claim
 
 
 def _near_miss(rng: np.random.Generator, fact: str) -> str:
@@ -87,9 +111,9 @@ LESSONS: tuple[tuple[int, dict[Ask, float]], ...] = (
     (120, {log_of_all: 0.6, log_of_some: 0.4}),
     (270, {log_of_all: 0.2, log_of_some: 0.3, log_of_clip: 0.3, note_sample: 0.2}),
     (520, {log_of_all: 0.05, log_of_some: 0.07, log_of_clip: 0.1, note_sample: 0.58,
-           claim_of_some: 0.12, judge_sample: 0.08}),
+           claims_of_some: 0.1, claims_of_clip: 0.1}),
     (1020, {log_of_all: 0.02, log_of_some: 0.03, log_of_clip: 0.06, note_sample: 0.67,
-            claim_of_some: 0.08, judge_sample: 0.14}),
+            claims_of_some: 0.05, claims_of_clip: 0.17}),
 )  # fmt: skip
 """From a step on, how often a batch is of what."""
 
@@ -98,8 +122,8 @@ BATCH_SIZES: dict[Ask, int] = {
     log_of_some: 32,
     log_of_clip: 20,
     note_sample: 24,
-    claim_of_some: 64,
-    judge_sample: 28,
+    claims_of_some: 40,
+    claims_of_clip: 20,
 }
 
 

@@ -311,10 +311,3 @@ def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
         (marks.sight(clip, num_frames),),
         captions=tuple({happening.text for happening in shown} | {note.text}),
     )
-
-
-def judge_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
-    end_s = clip.start_s + LAYOUT.clip_length_s
-    shown = shown_in(clip.script, start_s=clip.start_s, end_s=end_s)
-    claim, true = claim_of(rng, [happening.text for happening in shown])
-    return Sample(judge_prompt(claim), "yes" if true else "no", (marks.put(clip.features_KC),))

@@ -5,11 +5,20 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from models.nano.lessons import LESSONS, claim_of_some, log_of_all, log_of_clip, visual_batches
+from models.nano.lessons import (
+    CLAIMS,
+    LESSONS,
+    claims_of_clip,
+    claims_of_some,
+    log_of_all,
+    log_of_clip,
+    visual_batches,
+)
 from models.nano.recipe import LAYOUT, Clip, Marks
 from models.nano.truth import LEAST_S
 from models.nano.watch import FACTS, facts_by_frame
 from models.nano.world import write_script
+from models.prompts import VIDEO
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +54,26 @@ def test_a_short_log_says_what_is_there_too(clips: list[Clip]):
 
 def test_claims_are_as_often_true_as_false_and_rightly_so(clips: list[Clip]):
     marks, rng = Marks(), np.random.default_rng(0)
-    true = 0
-    for clip in clips * 5:
-        sample = claim_of_some(rng, clip, marks)
+    verdicts: list[bool] = []
+    for clip in clips:
+        sample = claims_of_some(rng, clip, marks)
         frames = len(sample.clips[0].frames.times_s_T)
         seen = {FACTS[n] for n in np.flatnonzero(clip.facts_TY[:frames].any(0))}
-        claim = next(f for f in sorted(FACTS, key=len, reverse=True) if f in sample.prompt)
-        assert (sample.reply == "yes") == (claim in seen)
-        true += sample.reply == "yes"
+        for prompt, reply in ((sample.prompt, sample.reply), *sample.more):
+            claim = next(f for f in sorted(FACTS, key=len, reverse=True) if f in prompt)
+            assert (reply == "yes") == (claim in seen)
+            verdicts.append(reply == "yes")
 
-    assert 0.35 < true / (5 * len(clips)) < 0.65
+    assert len(verdicts) == CLAIMS * len(clips)
+    assert 0.35 < np.mean(verdicts) < 0.65
+
+
+def test_a_clip_stands_before_the_first_of_its_claims_only(clips: list[Clip]):
+    sample = claims_of_clip(np.random.default_rng(0), clips[0], Marks())
+
+    assert [VIDEO in prompt for prompt in (sample.prompt, *dict(sample.more))] == [True] + [
+        False
+    ] * len(dict(sample.more))
 
 
 def test_lessons_begin_with_short_logs_and_end_with_notes(clips: list[Clip]):
