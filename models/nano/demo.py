@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 
 from models.nano.footage import render
-from models.nano.phrasings import KINDS_OF_QUESTION
+from models.nano.asking import KINDS_OF_QUESTION
 from models.nano.questions import ScriptedQuestion, questions
 from models.nano.scoring import Interval, Reply, Value, score
 from models.nano.world import Script, write_script

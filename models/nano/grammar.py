@@ -258,13 +258,13 @@ def _subject(event: Event, rng: Random, plain: float) -> tuple[str, str]:
 def draw_event(rng: Random) -> Event:
     """Draw an event to ask about: most in full, some in part, a few that this world never shows."""
     chance = rng.random()
-    if chance < 0.15:
+    if chance < 0.25:
         kind = rng.choice(tuple(FIXTURES))
         return Event(rng.choice(FIXTURES[kind]), kind)
     action = rng.choice(tuple(KINDS_OF))
-    if chance < 0.27:
+    if chance < 0.35:
         kind, colour = rng.choice(KINDS), rng.choice(COLOURS)
-    elif chance < 0.32:
+    elif chance < 0.4:
         kind, colour = rng.choice(KINDS + ODD_KINDS), rng.choice(COLOURS + ODD_COLOURS)
     else:
         kind, colour = rng.choice(KINDS_OF[action]), rng.choice(COLOURS)

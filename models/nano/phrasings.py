@@ -11,7 +11,6 @@ from random import Random
 
 from models.nano.asking import (
     FIXED_STATES,
-    KINDS_OF_QUESTION,
     PHRASINGS,
     Phrasing,
     State,
@@ -28,7 +27,7 @@ from models.nano.asking import (
 )
 from models.nano.grammar import Event, draw_event
 from models.nano.world import COLOURS, YARD_KINDS
-from models.schemas import Plan
+from models.schemas import Intent, Plan
 
 
 def draw_times(rng: Random) -> str:
@@ -65,6 +64,12 @@ class Example:
     events: tuple[Event, ...] = ()
 
 
+SHARES: dict[Intent, int] = {
+    "when": 2, "between": 2, "count": 2, "order": 4, "state": 3, "exists": 2, "describe": 1,
+}  # fmt: skip
+"""How often training asks what: the more there is to keep apart, the more often."""
+
+
 def plan_example(rng: Random) -> tuple[str, Plan]:
     """Draw a training question, in any case, punctuation and politeness, and its plan."""
     drawn = example(rng)
@@ -73,7 +78,7 @@ def plan_example(rng: Random) -> tuple[str, Plan]:
 
 def example(rng: Random) -> Example:
     """Draw a training question in a phrasing that training may use."""
-    kind = rng.choice((*KINDS_OF_QUESTION, *KINDS_OF_QUESTION, "describe"))
+    (kind,) = rng.choices(tuple(SHARES), weights=tuple(SHARES.values()))
     drawn = _example(rng.choice(phrasings(kind, seen=True)), rng, plain=0.7)
     return replace(drawn, question=_vary(drawn.question, rng))
 
