@@ -5,7 +5,8 @@
     recall    all noted events of the range that match; by vectors and words where none does
     look      the model reads stored tokens of a few clips again (`services.looking`)
     compute   counting, ordering and the rest are arithmetic (`services.findings`)
-    say       the model writes from numbered findings; exact times replace its [n]
+    say       the model writes from numbered findings; their exact times replace its [n], and
+              their words its [what n]
 
 Where there is no evidence the model is not asked to say anything: that something was not found,
 cannot be made out, or was not watched is three different answers, and all are ours.
@@ -29,7 +30,7 @@ from services.moments import MINUTE_NS, Bounds, show_ns
 from services.progress import is_recording
 from services.registry import Registry
 from services.timewords import find_times
-from services.wording import cite, without_evidence
+from services.wording import Told, cite, without_evidence
 from streaming.messages import Answer, Citation, Coverage, Span, Verdict, wall_time
 
 MAX_QUESTION_CHARS = 2000
@@ -168,13 +169,13 @@ class Answerer:
             f"result: {finding.result}",
             *(f"[{number}] {one.text}" for number, one in enumerate(told, start=1)),
         ]
-        shown = [_shown(one, asked) for one in told]
+        cited = [Told(one.text, at=_shown(one, asked)) for one in told]
         spoke = False
-        for piece in cite(self._written(question, findings, self._clips(told)), shown):
-            spoke = spoke or bool(piece.strip())
+        for piece in cite(self._written(question, findings, self._clips(told)), cited):
+            spoke = spoke or any(character.isalnum() for character in piece)
             yield piece
         if not spoke:
-            yield "; ".join(f"{one.text}: {at}" for one, at in zip(told, shown, strict=True))
+            yield "; ".join(f"{one.text}: {one.at}" for one in cited)
 
     def _written(
         self, question: str, findings: Sequence[str], clips: Sequence[ClipTokens]

@@ -1,4 +1,4 @@
-"""The words that are ours: times in place of `[n]`, and the answers that no model may write.
+"""The words that are ours: what stands for `[n]`, and the answers that no model may write.
 
 That something was not found, cannot be made out, or was not watched is said here, in the same
 words whatever the model, because an answer without evidence must not read like a fact.
@@ -6,13 +6,15 @@ words whatever the model, because an answer without evidence must not read like 
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from models.schemas import Intent
 from services.moments import show_ns
 from streaming.messages import NS_PER_S, Coverage, Verdict
 
-_CITATION = re.compile(r"\[(\d{1,4})\]")
-_BEGUN = re.compile(r"\[\d{0,4}$")  # a citation that the next piece may complete
+_JOINT = r"(?:[,\s]*\b(?:and|at|first)\b)*[,\s]*"  # goes with the citation after it
+_CITATION = re.compile(rf"({_JOINT})\[(what )?(\d{{1,4}})\]", re.IGNORECASE)
+_BEGUN = re.compile(rf"{_JOINT}(?:\w*|\[[what ]{{0,5}}\d{{0,4}})$", re.IGNORECASE)
 
 _NOTHING: dict[Intent, str] = {
     "when": "Nothing like that was noted.",
@@ -29,21 +31,30 @@ _UNDECIDED = (
 )
 
 
-def cite(pieces: Iterable[str], moments: Sequence[str]) -> Iterator[str]:
-    """Put the n-th moment in the place of `[n]`, however the pieces were cut.
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A finding that a model was told of: its words, and when it was."""
 
-    A reference to a finding that does not exist is left out.
+    text: str
+    at: str
+
+
+def cite(pieces: Iterable[str], told: Sequence[Told]) -> Iterator[str]:
+    """Put the n-th finding's time in the place of `[n]`, and its words in that of `[what n]`.
+
+    However the pieces were cut. A reference to a finding that does not exist is left out, with the
+    "and" or "at" before it.
     """
     held = ""
     for piece in pieces:
         held += piece
         begun = _BEGUN.search(held)
         ready_until = begun.start() if begun else len(held)
-        if ready := _cited(held[:ready_until], moments):
+        if ready := _cited(held[:ready_until], told):
             yield ready
         held = held[ready_until:]
-    if held:
-        yield held
+    if rest := _cited(held, told):
+        yield rest
 
 
 def without_evidence(verdict: Verdict, intent: Intent, coverage: Coverage) -> str:
@@ -70,9 +81,12 @@ def _reasons(coverage: Coverage) -> str:
     return ", ".join(dict.fromkeys(gap.reason.value for gap in coverage.gaps)) or "no footage"
 
 
-def _cited(text: str, moments: Sequence[str]) -> str:
-    def moment(found: re.Match[str]) -> str:
-        number = int(found[1])
-        return moments[number - 1] if 1 <= number <= len(moments) else ""
+def _cited(text: str, told: Sequence[Told]) -> str:
+    def written(found: re.Match[str]) -> str:
+        joint, what, number = found[1], found[2], int(found[3])
+        if not 1 <= number <= len(told):
+            return ""
+        one = told[number - 1]
+        return joint + (one.text if what else one.at)
 
-    return _CITATION.sub(moment, text)
+    return _CITATION.sub(written, text)

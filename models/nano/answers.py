@@ -16,8 +16,9 @@ arithmetic, the others are the moments it rests on, at most `MAX_MOMENTS` of the
     [1] the red car crosses
     [2] the gate opens
 
-An answer is a function of the intent, the result and the moments alone, so that a small model can
-learn it to the letter; its `[n]` are put into words by whoever asked.
+An answer is a function of the intent, the result and the number of moments alone, so that a small
+model can learn it to the letter. `[n]` stands for the time of a moment and `[what n]` for its
+words: both are put in by whoever asked, so that no word of a moment can be copied wrongly.
 """
 
 from collections.abc import Sequence
@@ -44,17 +45,17 @@ def findings_of(result: str, moments: Sequence[str]) -> list[str]:
     ]
 
 
-def answer_text(intent: Intent, result: str, moments: Sequence[str]) -> str:
+def answer_text(intent: Intent, result: str, num_moments: int) -> str:
     """Write the answer to a question of this intent."""
     if intent in ("when", "count"):
-        return _often(intent, result, len(moments))
+        return _often(intent, result, num_moments)
     if intent in ("between", "describe"):
-        return _listed(result, moments)
+        return _listed(result, num_moments)
     if intent == "order":
-        return "None of them was seen." if result == NOTHING else _earliest(result)
+        return "None of them was seen." if result == NOTHING else "First [what 1], at [1]."
     if intent == "state":
-        return _state(result, len(moments))
-    cited = f", at {_cited(len(moments))}" if moments else ""
+        return _state(result, num_moments)
+    cited = f", at {_cited(num_moments)}" if num_moments else ""
     return f"Yes{cited}." if result == "yes" else "No, that did not happen."
 
 
@@ -69,17 +70,13 @@ def _often(intent: Intent, result: str, num_moments: int) -> str:
     return f"{result} times,{first} at {_cited(num_moments)}."
 
 
-def _listed(result: str, moments: Sequence[str]) -> str:
+def _listed(result: str, num_moments: int) -> str:
     if result == "0":
         return "Nothing happened."
-    named = [f"{text} [{n}]" for n, text in enumerate(moments[:MAX_NAMED], start=1)]
+    named = [f"[what {n}] [{n}]" for n in range(1, min(num_moments, MAX_NAMED) + 1)]
     things = "1 event" if result == "1" else f"{result} events"
     first = " first" if int(result) > MAX_NAMED else ""
     return f"{things}:{first} {_joined(named)}."
-
-
-def _earliest(result: str) -> str:
-    return f"First {result}, at [1]."
 
 
 def _state(result: str, num_moments: int) -> str:
@@ -105,7 +102,12 @@ def answer_example(rng: Random) -> tuple[str, Intent, list[str], str]:
     result, moments = _outcome(rng, drawn)
     findings = findings_of(result, moments)
     intent = drawn.plan.intent
-    return drawn.question, intent, findings, answer_text(intent, result, moments[:MAX_MOMENTS])
+    return (
+        drawn.question,
+        intent,
+        findings,
+        answer_text(intent, result, min(len(moments), MAX_MOMENTS)),
+    )
 
 
 def _outcome(rng: Random, drawn: Example) -> tuple[str, list[str]]:

@@ -3,7 +3,7 @@
 import pytest
 
 from models.schemas import Intent
-from services.wording import cite, unwatched, without_evidence
+from services.wording import Told, cite, unwatched, without_evidence
 from streaming.messages import NS_PER_S, Coverage, GapReason, Span, StreamGap, Verdict
 
 SPAN = Span(stream_id="a", start_ns=0, end_ns=600 * NS_PER_S)
@@ -19,6 +19,7 @@ PART = Coverage(
         ),
     ),
 )
+TOLD = [Told("a car comes", at="0:00:01"), Told("it goes", at="0:00:02")]
 NONE = PART.model_copy(update={"watched_ns": 0})
 
 
@@ -27,13 +28,35 @@ def test_citations_become_times_however_the_text_is_cut(size: int) -> None:
     text = "Twice: [1] and [2], not [7]; see [a] and [12"
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
 
-    said = "".join(cite(pieces, ["0:00:01", "0:00:02"]))
+    said = "".join(cite(pieces, TOLD))
 
-    assert said == "Twice: 0:00:01 and 0:00:02, not ; see [a] and [12"
+    assert said == "Twice: 0:00:01 and 0:00:02, not; see [a] and [12"
 
 
-def test_words_are_not_held_back_for_a_citation_that_is_not_begun() -> None:
-    assert list(cite(["One ", "two [", "1] three"], ["X"])) == ["One ", "two ", "X three"]
+@pytest.mark.parametrize("size", [1, 3, 100])
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("First [what 1], at [1].", "First a car comes, at 0:00:01."),
+        ("2 events: [what 1] [1] and [what 2] [2].",
+         "2 events: a car comes 0:00:01 and it goes 0:00:02."),
+        ("3 times, at [1], [2] and [3].", "3 times, at 0:00:01, 0:00:02."),
+        ("At [9].", "."),
+        ("A band and at", "A band and at"),
+    ],
+)  # fmt: skip
+def test_what_is_cited_is_said_exactly_and_what_is_not_there_not_at_all(
+    written: str, said: str, size: int
+) -> None:
+    pieces = [written[at : at + size] for at in range(0, len(written), size)]
+
+    assert "".join(cite(pieces, TOLD)) == said
+
+
+def test_words_are_said_as_soon_as_they_are_whole() -> None:
+    assert list(cite(["One two", " three [", "1] four."], TOLD)) == [
+        "One", " two three", " 0:00:01 four.",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

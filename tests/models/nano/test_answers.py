@@ -8,39 +8,39 @@ import pytest
 from models.nano.answers import MAX_MOMENTS, answer_example, answer_text, findings_of
 from models.schemas import Intent
 
-CAR, GATE, DOG = "the red car crosses", "the gate opens", "the blue dog enters"
+CAR, GATE = "the red car crosses", "the gate opens"
 
 
 @pytest.mark.parametrize(
-    ("intent", "result", "moments", "answer"),
+    ("intent", "result", "num_moments", "answer"),
     [
-        ("when", "1", [CAR], "At [1]."),
-        ("when", "0", [], "That did not happen."),
-        ("when", "3", [CAR] * 3, "3 times, at [1], [2] and [3]."),
-        ("count", "1", [CAR], "Once, at [1]."),
-        ("count", "12", [CAR] * 8, "12 times, first at [1], [2], [3], [4] and [5]."),
-        ("order", CAR, [CAR, GATE], "First the red car crosses, at [1]."),
-        ("order", "nothing", [], "None of them was seen."),
-        ("state", "yes", [GATE], "Yes, since [1]."),
-        ("state", "no", ["the gate closes"], "No, not since [1]."),
-        ("state", "no", [], "No."),
-        ("state", "nothing", [], "That was not seen."),
-        ("exists", "yes", [CAR, CAR], "Yes, at [1] and [2]."),
-        ("exists", "no", [], "No, that did not happen."),
-        ("between", "2", [CAR, GATE], f"2 events: {CAR} [1] and {GATE} [2]."),
+        ("when", "1", 1, "At [1]."),
+        ("when", "0", 0, "That did not happen."),
+        ("when", "3", 3, "3 times, at [1], [2] and [3]."),
+        ("count", "1", 1, "Once, at [1]."),
+        ("count", "12", 8, "12 times, first at [1], [2], [3], [4] and [5]."),
+        ("order", CAR, 2, "First [what 1], at [1]."),
+        ("order", "nothing", 0, "None of them was seen."),
+        ("state", "yes", 1, "Yes, since [1]."),
+        ("state", "no", 1, "No, not since [1]."),
+        ("state", "no", 0, "No."),
+        ("state", "nothing", 0, "That was not seen."),
+        ("exists", "yes", 2, "Yes, at [1] and [2]."),
+        ("exists", "no", 0, "No, that did not happen."),
+        ("between", "2", 2, "2 events: [what 1] [1] and [what 2] [2]."),
         (
             "between",
             "4",
-            [CAR, GATE, DOG, GATE],
-            f"4 events: first {CAR} [1], {GATE} [2] and {DOG} [3].",
+            4,
+            "4 events: first [what 1] [1], [what 2] [2] and [what 3] [3].",
         ),
-        ("between", "0", [], "Nothing happened."),
+        ("between", "0", 0, "Nothing happened."),
     ],
 )
 def test_an_answer_follows_from_the_findings(
-    intent: Intent, result: str, moments: list[str], answer: str
+    intent: Intent, result: str, num_moments: int, answer: str
 ) -> None:
-    assert answer_text(intent, result, moments) == answer
+    assert answer_text(intent, result, num_moments) == answer
 
 
 def test_findings_are_the_result_and_numbered_moments() -> None:
@@ -55,9 +55,9 @@ def test_trained_answers_are_short_and_cite_only_what_is_there() -> None:
     rng = Random(0)
     for _ in range(3000):
         _, _, findings, answer = answer_example(rng)
-        cited = {int(number) for number in re.findall(r"\[(\d+)\]", answer)}
+        cited = {int(number) for number in re.findall(r"\[(?:what )?(\d+)\]", answer)}
         assert cited <= set(range(1, len(findings)))
-        assert len(re.sub(r"\[\d+\]", "", answer).split()) < 30
+        assert len(re.sub(r"\[(what )?\d+\]", "", answer).split()) < 30
 
 
 def test_the_same_findings_for_the_same_intent_train_one_answer() -> None:
