@@ -40,6 +40,7 @@ ACTIONS: dict[type[Exception], Action] = {
     streaming.BadFootageAddress: Action.SET_ASIDE,
     streaming.BusClosed: Action.CRASH,
     streaming.BusUnavailable: Action.RETRY,
+    streaming.BusRefused: Action.CRASH,
     streaming.BusDamaged: Action.CRASH,
     streaming.RecordTooLarge: Action.CRASH,
     streaming.OffsetOutOfRange: Action.CRASH,

@@ -25,6 +25,7 @@ StreamingError
 └── BusError                    the bus
     ├── BusClosed               used after `close`
     ├── BusUnavailable          locked, unreachable or full for now
+    ├── BusRefused              it lets us not in, or not do that; waiting does not help
     ├── BusDamaged              its file cannot be read
     ├── RecordTooLarge          larger than what a bus carries; pixels do not belong there
     ├── OffsetOutOfRange        the offset was trimmed away, or does not exist yet
@@ -185,6 +186,15 @@ class BusUnavailable(BusError):
         self.where = where
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+class BusRefused(BusError):
+    def __init__(self, where: str, *, reason: str) -> None:
+        super().__init__(
+            f"bus {where} refuses ({reason}); correct the user, its rights, or what is refused"
+        )
+        self.where = where
+        self.reason = reason
 
 
 class BusDamaged(BusError):

@@ -3,11 +3,14 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Thread
+from uuid import uuid4
 
 import pytest
 
 from streaming.bus import MAX_VALUE_BYTES, Bus, MemoryBus, Outgoing
 from streaming.errors import BusClosed, OffsetOutOfRange, RecordTooLarge
+from streaming.kafka_bus import KafkaBus
+from streaming.kafka_link import KafkaAccess
 from streaming.sqlite_bus import SqliteBus
 
 LONG_S = 30.0  # a wait that something else ends
@@ -28,11 +31,16 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "kafka"])
 def bus(request: pytest.FixtureRequest, clock: Clock, tmp_path: Path) -> Iterator[Bus]:
+    def kafka_bus() -> Bus:
+        access = KafkaAccess(request.getfixturevalue("kafka_servers"))
+        return KafkaBus(access, now_ms=clock, prefix=f"{uuid4().hex}.")
+
     makers: dict[str, Callable[[], Bus]] = {
         "memory": lambda: MemoryBus(now_ms=clock),
         "sqlite": lambda: SqliteBus(tmp_path / "bus.sqlite", now_ms=clock),
+        "kafka": kafka_bus,
     }
     made = makers[request.param]()
     yield made
