@@ -3,7 +3,6 @@
 Nothing is kept when the process ends. Words are ranked by the same BM25 as SQLite's FTS5.
 """
 
-import math
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from memory.bm25 import rarity, saturated
 from memory.errors import SpanForgotten, StreamExists, UnknownStream
 from memory.index import best_first
 from memory.record import Within
@@ -29,10 +29,6 @@ from memory.values import (
 )
 from memory.words import searchable_words, searched_words
 from streaming.messages import ClipNote, SegmentReady, Span, StreamEnded, StreamGap
-
-_BM25_SATURATION = 1.2
-_BM25_LENGTH = 0.75
-_LEAST_IDF = 1e-6
 
 Spanned = TypeVar("Spanned", ClipNote, SegmentReady, StreamGap)
 
@@ -143,12 +139,15 @@ class DictRecord:
         wanted = searched_words(query)
         words_of = {note.clip_id: _words(note) for note in self.clips()}
         mean_length = sum(words.total() for words in words_of.values()) / max(len(words_of), 1)
-        rarity = {word: _rarity(word, words_of) for word in wanted}
+        weights = {
+            word: rarity(sum(word in words for words in words_of.values()), len(words_of))
+            for word in wanted
+        }
         hits = []
         for note in self.clips(within):
             words = words_of[note.clip_id]
             score = sum(
-                rarity[word] * _saturated(words[word], words.total() / mean_length)
+                weights[word] * saturated(words[word], words.total() / mean_length)
                 for word in wanted
                 if words[word]
             )
@@ -299,14 +298,3 @@ def _size_bytes(clip: _Clip) -> int:
 
 def _words(note: ClipNote) -> Counter[str]:
     return Counter(searchable_words([note.text, *(event.text for event in note.events)]))
-
-
-def _rarity(word: str, words_of: dict[str, Counter[str]]) -> float:
-    holders = sum(word in words for words in words_of.values())
-    idf = math.log((len(words_of) - holders + 0.5) / (holders + 0.5))
-    return idf if idf > 0 else _LEAST_IDF
-
-
-def _saturated(times: int, relative_length: float) -> float:
-    length = 1 - _BM25_LENGTH + _BM25_LENGTH * relative_length
-    return times * (_BM25_SATURATION + 1) / (times + _BM25_SATURATION * length)

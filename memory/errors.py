@@ -2,7 +2,12 @@
 
 StoreError                     (not `MemoryError`: Python has taken the name)
 ├── StoreUnavailable           locked by another process for too long; try again
+│   └── ServerAway             its server does not answer
 ├── StoreReadOnly              no right to write there
+├── StoreDenied                the server refuses the user, the password or a command
+├── StoreFull                  the server has no memory left for more
+├── EvictingStore              the server drops what it holds when its memory is full
+├── BadStoreAddress            not the address of a server
 ├── DiskFull                   no room left
 ├── DamagedStore               what is stored does not read back
 │   ├── DamagedRecord          the record's file
@@ -17,7 +22,8 @@ StoreError                     (not `MemoryError`: Python has taken the name)
 ├── ForeignTokens              the stored tokens were made by other weights or another layout
 ├── WrongWidth                 a vector is not as wide as the index
 ├── BadVector                  a vector is not a row of finite numbers
-└── IndexEngineMissing         faiss is not installed
+├── IndexEngineMissing         faiss is not installed
+└── RecordEngineMissing        the client of the record's server is not installed
 """
 
 import errno
@@ -34,10 +40,52 @@ class StoreUnavailable(StoreError):
         self.retry_after_s = retry_after_s
 
 
+class ServerAway(StoreUnavailable):
+    def __init__(self, where: str, *, retry_after_s: float, detail: str) -> None:
+        super().__init__(where, retry_after_s=retry_after_s, detail=detail)
+        self.args = (
+            f"{where} does not answer ({detail}); start it, or correct its address; "
+            f"we go on by ourselves when it is back, and try again in {retry_after_s:g} s",
+        )
+
+
 class StoreReadOnly(StoreError):
     def __init__(self, where: str, *, detail: str) -> None:
         super().__init__(f"cannot write to {where} ({detail}); give this user write access to it")
         self.where = where
+
+
+class StoreDenied(StoreError):
+    def __init__(self, where: str, *, detail: str) -> None:
+        super().__init__(
+            f"{where} refuses us ({detail}); give its address with a user and password "
+            "that may do this"
+        )
+        self.where = where
+
+
+class StoreFull(StoreError):
+    def __init__(self, where: str) -> None:
+        super().__init__(f"no memory left on {where}; raise its maxmemory or forget old footage")
+        self.where = where
+
+
+class EvictingStore(StoreError):
+    def __init__(self, where: str, *, policy: str) -> None:
+        super().__init__(
+            f"{where} would drop memories when it is full (maxmemory-policy {policy}); "
+            "set its maxmemory-policy to noeviction"
+        )
+        self.where = where
+        self.policy = policy
+
+
+class BadStoreAddress(StoreError):
+    def __init__(self) -> None:
+        super().__init__(
+            "not the address of a Redis server; write redis://[USER:PASSWORD@]HOST:PORT/0, "
+            "rediss:// for TLS, or unix:///PATH/OF/SOCKET"
+        )
 
 
 class DiskFull(StoreError):
@@ -146,6 +194,11 @@ class IndexEngineMissing(StoreError):
             "faiss is not installed; install longwatch[cpu], or longwatch[gpu] on a machine "
             "with CUDA (never both: they overwrite each other)"
         )
+
+
+class RecordEngineMissing(StoreError):
+    def __init__(self) -> None:
+        super().__init__("the client of Redis is not installed; install longwatch[redis]")
 
 
 def from_os_error(error: OSError, where: str) -> StoreError:

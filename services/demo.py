@@ -80,7 +80,7 @@ class Demo:
         self._tools = tools
         self._out = tools.out
         self._settings = tools.settings.model_copy(
-            update={"data": directory, "footage_url": None, "tokens_url": None}
+            update={"data": directory, "footage_url": None, "tokens_url": None, "redis": None}
         )
         self._film = directory / "demo.mp4"
         self._script = demo_script(minutes=minutes)

@@ -14,6 +14,7 @@ from enum import StrEnum
 from importlib import metadata, util
 from pathlib import Path
 
+from memory.errors import StoreError
 from services.errors import DataDirectoryError
 from services.settings import SHIPPED_MODEL, Settings
 from services.wiring import locked
@@ -22,7 +23,7 @@ OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE_BYTES = 2 * 2**30
 OPTIONAL = {
     "kafka": ("kafka", "a shared log instead of SQLite; not used in this version"),
-    "redis": ("redis", "a shared record instead of SQLite; not used in this version"),
+    "redis": ("redis", "a shared record instead of SQLite, where LONGWATCH_REDIS is set"),
     "ray": ("ray", "analysis on several machines; not used in this version"),
     "sglang": ("sglang", "a model server instead of one in process; not used in this version"),
 }
@@ -94,12 +95,37 @@ def _fts5() -> Check:
 
 def _engines(settings: Settings) -> Iterator[Check]:
     yield Check("log between services", Health.OK, f"SQLite, {settings.bus_path}")
-    yield Check("record", Health.OK, f"SQLite, {settings.record_path}")
+    yield _record(settings)
     yield Check("vectors", Health.OK, f"FAISS on the CPU, {settings.index_path}")
     yield Check("footage", Health.OK, settings.footage)
     yield Check("tokens", Health.OK, settings.tokens)
     yield _model(settings.model)
     yield _device()
+
+
+def _record(settings: Settings) -> Check:
+    if settings.redis_url is None:
+        return Check("record", Health.OK, f"SQLite, {settings.record_path}")
+    if util.find_spec("redis") is None:
+        remedy = "pip install -c constraints.txt '.[redis]'"
+        return Check("record", Health.MISSING, "Redis, but its client is not installed", remedy)
+    from memory.redis_client import address_of, probe
+
+    try:
+        shown = address_of(settings.redis_url).shown
+        state = probe(settings.redis_url)
+    except StoreError as error:
+        remedy = "start it (Debian: apt-get install redis-server), or correct LONGWATCH_REDIS"
+        return Check("record", Health.MISSING, f"Redis: {error}", remedy)
+    memory = f"{state.used_bytes / 2**20:.0f} MiB used"
+    if state.max_bytes:
+        memory += f" of {state.max_bytes / 2**20:.0f}"
+    found = f"Redis {state.version}, {shown}, {state.durability}, {memory}"
+    if state.may_evict:
+        return Check("record", Health.MISSING, found, "set its maxmemory-policy to noeviction")
+    if warnings := state.warnings():
+        return Check("record", Health.WARNING, found, "; ".join(warnings))
+    return Check("record", Health.OK, found)
 
 
 def _model(path: Path) -> Check:

@@ -7,18 +7,24 @@ settings file: a service is told what it needs where it is started.
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.errors import SettingsError
 
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "nano" / "checkpoint"
 
 
 class Settings(BaseSettings):
     """Settings of one data directory and of whoever reads it."""
 
-    model_config = SettingsConfigDict(env_prefix="LONGWATCH_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="LONGWATCH_",
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,  # it may hold a password
+    )
 
     data: Path = Field(
         default=Path("longwatch-data"),
@@ -39,6 +45,18 @@ class Settings(BaseSettings):
         default=0, ge=0, description="CPU threads of the model; 0: one less than there are cores."
     )
     decode_threads: int = Field(default=1, ge=1, description="CPU threads that decode a segment.")
+    redis: SecretStr | None = Field(
+        default=None,
+        description="Redis server that holds the record, as a redis://, rediss:// or unix:// URL; "
+        "?prefix=NAME: tells records on one server apart. Default: SQLite, DATA/record.sqlite",
+    )
+
+    @field_validator("redis")
+    @classmethod
+    def _must_name_a_server(cls, redis: SecretStr | None) -> SecretStr | None:
+        if redis is not None and not redis.get_secret_value().startswith(REDIS_SCHEMES):
+            raise ValueError("it must begin with redis://, rediss:// or unix://")
+        return redis
 
     @property
     def bus_path(self) -> Path:
@@ -63,6 +81,11 @@ class Settings(BaseSettings):
     @property
     def credentials_path(self) -> Path:
         return self.data / "credentials"
+
+    @property
+    def redis_url(self) -> str | None:
+        """With its password: for connecting, never for showing."""
+        return self.redis.get_secret_value() if self.redis else None
 
     @property
     def footage(self) -> str:

@@ -1,7 +1,7 @@
 """Open what a command needs, with the settings, and close it again.
 
-torch and faiss are imported where an engine or an index is really opened, so that commands that
-need neither start quickly.
+torch, faiss and redis are imported where an engine, an index or a record in Redis is really opened,
+so that commands that need none of them start quickly.
 """
 
 import fcntl
@@ -94,13 +94,13 @@ def opened(settings: Settings, *, make: bool = False) -> Generator[Stores]:
     Raises:
         DataDirectoryEmpty, DataDirectoryUnusable, StoreError
     """
-    if not make and not settings.record_path.exists():
+    if not make and settings.redis is None and not settings.record_path.exists():
         raise DataDirectoryEmpty(settings.data)
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
-    record = SqliteRecord(settings.record_path)
+    record = open_record(settings)
     try:
         yield Stores(
             settings=settings,
@@ -111,6 +111,19 @@ def opened(settings: Settings, *, make: bool = False) -> Generator[Stores]:
         )
     finally:
         record.close()
+
+
+def open_record(settings: Settings) -> Record:
+    """The record that the settings name: in a Redis server, or in the data directory.
+
+    Raises:
+        StoreError
+    """
+    if settings.redis_url is None:
+        return SqliteRecord(settings.record_path)
+    from memory.redis_record import RedisRecord
+
+    return RedisRecord(settings.redis_url)
 
 
 @contextmanager

@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from services.settings import load_settings
+
 ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT.parent / "shared" / "footage"
 LOOPBACK = ("127.", "::1", "localhost")
 SKIPS = pytest.StashKey[list[tuple[str, str]]]()
+REDIS_URL = pytest.StashKey[str | None]()
+"""The server that LONGWATCH_REDIS names, for tests of Redis; others use the embedded record."""
 
 
 def has_gpu() -> bool:
@@ -44,6 +48,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SKIPS] = []
+    redis = load_settings().redis
+    config.stash[REDIS_URL] = redis and redis.get_secret_value()
+    patch = pytest.MonkeyPatch()
+    patch.delenv("LONGWATCH_REDIS", raising=False)
+    config.add_cleanup(patch.undo)
 
 
 def pytest_collection_finish() -> None:

@@ -1,19 +1,55 @@
 """The record in each of its engines."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from memory.dict_record import DictRecord
 from memory.record import Record
+from memory.redis_record import RedisRecord
 from memory.sqlite_record import SqliteRecord
+from tests.conftest import REDIS_URL
 from tests.memory.notes import spec
+from tests.memory.redis_server import RedisServer, clear, fresh_url
 
 
-@pytest.fixture(params=["dict", "sqlite"])
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Redis server that all tests may share."""
+    if given := request.config.stash[REDIS_URL]:
+        yield given
+        return
+    with closing(RedisServer()) as server:
+        yield f"unix://{server.socket}"
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """The address of an empty record in Redis."""
+    url = fresh_url(redis_server)
+    yield url
+    clear(url)
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server that a test may harm."""
+    with closing(RedisServer()) as server:
+        yield server
+
+
+@pytest.fixture(params=["dict", "sqlite", "redis"])
 def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
-    made = DictRecord() if request.param == "dict" else SqliteRecord(tmp_path / "record.sqlite")
+    made: Record
+    match request.param:
+        case "dict":
+            made = DictRecord()
+        case "sqlite":
+            made = SqliteRecord(tmp_path / "record.sqlite")
+        case _:
+            made = RedisRecord(request.getfixturevalue("redis_url"))
     made.add_stream(spec("pond"))
     made.add_stream(spec("hill"))
     yield made

@@ -1,0 +1,100 @@
+"""A real Redis server for the tests: started for them, or the one that LONGWATCH_REDIS names.
+
+Where neither is there, tests skip and say why, which CI does not accept (tests/conftest.py).
+"""
+
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+import uuid
+from pathlib import Path
+
+import pytest
+
+PROGRAM = "redis-server"
+MISSING = f"{PROGRAM} is not on the path (Debian: apt-get install redis-server)"
+START_S = 20.0
+
+
+class RedisServer:
+    """A server of our own: in a directory of its own, behind a socket file, appending to disk."""
+
+    def __init__(self, *options: str) -> None:
+        if shutil.which(PROGRAM) is None:
+            pytest.skip(MISSING)
+        self._scratch = tempfile.TemporaryDirectory(prefix="redis-")  # a short path, for the socket
+        self.directory = Path(self._scratch.name)
+        self.socket = self.directory / "socket"
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    def url(self, prefix: str = "test:", *, user: str = "") -> str:
+        return f"unix://{user}{self.socket}?prefix={prefix}"
+
+    def start(self) -> None:
+        """Start it, and wait until it has read back what it wrote."""
+        with (self.directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(PROGRAM, "--port", "0", "--unixsocket", str(self.socket)),
+                    *("--dir", str(self.directory), "--appendonly", "yes", "--save", ""),
+                    *self._options,
+                ],
+                stdout=log,
+                stderr=log,
+            )
+        give_up_s = time.monotonic() + START_S
+        while not self._answers():
+            assert self._process.poll() is None, (self.directory / "log").read_text()
+            assert time.monotonic() < give_up_s
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def pause(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.kill()
+        self._scratch.cleanup()
+
+    def command(self, *arguments: str) -> str:
+        """What redis-cli prints for a command."""
+        return subprocess.run(
+            ["redis-cli", "-s", str(self.socket), *arguments],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    def _answers(self) -> bool:
+        # A user who may not even ask is one who is answered.
+        return self.socket.exists() and self.command("PING").startswith(("PONG", "NOAUTH"))
+
+
+def fresh_url(server: str) -> str:
+    """The address of an empty record on a server that others use, too."""
+    return f"{server}{'&' if '?' in server else '?'}prefix=test-{uuid.uuid4().hex}:"
+
+
+def clear(url: str) -> None:
+    """Delete every key under the prefix of an address."""
+    import redis
+
+    from memory.redis_client import address_of
+
+    address = address_of(url)
+    with redis.Redis.from_url(address.url) as server:
+        for key in server.scan_iter(match=f"{address.prefix}*", count=1000):
+            server.unlink(key)
