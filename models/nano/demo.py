@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from models.nano.footage import render
 from models.nano.asking import KINDS_OF_QUESTION
+from models.nano.footage import render
 from models.nano.questions import ScriptedQuestion, questions
 from models.nano.scoring import Interval, Reply, Value, score
 from models.nano.world import Script, write_script
