@@ -9,6 +9,7 @@ Knows scripts and keys, not what they mean. An address is never shown with its u
 """
 
 import logging
+import re
 import threading
 import time
 import uuid
@@ -47,6 +48,12 @@ ANSWER_TIMEOUT_S = 5.0  # for the server to accept a connection, and for each of
 PATIENCE_S = 10.0  # for a server that is away to come back, before somebody is told
 _FIRST_WAIT_S, _LONGEST_WAIT_S = 0.05, 1.0
 _SCHEMES = ("redis", "rediss", "unix")
+_TLS_OPTIONS = {
+    *("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile", "ssl_password"),
+    "ssl_cert_reqs",
+}
+_DATABASE = re.compile(r"(/\d*)?")
+_SOCKET = re.compile(r"/[^@]+")
 
 T = TypeVar("T")
 
@@ -96,7 +103,8 @@ class ServerState(NamedTuple):
 
 
 def address_of(url: str) -> Address:
-    """Take an address apart. `?prefix=NAME:` tells records that share a server apart.
+    """Take an address apart. `?prefix=NAME:` tells records that share a server apart; `ssl_...`
+    go to redis-py, such as `ssl_ca_certs`, the file of whoever signed the server's certificate.
 
     Raises:
         BadStoreAddress: it names no Redis server.
@@ -107,12 +115,17 @@ def address_of(url: str) -> Address:
         query = dict(parse_qsl(parts.query))
     except ValueError:
         raise BadStoreAddress from None  # what it says may hold the password
-    if parts.scheme not in _SCHEMES or (parts.scheme == "unix" and not parts.path):
+    is_file = parts.scheme == "unix"
+    # A password with a slash that is not written %2F would end up in the path.
+    if not (_SOCKET if is_file else _DATABASE).fullmatch(parts.path):
         raise BadStoreAddress
     prefix = query.pop("prefix", DEFAULT_PREFIX)
-    shown = "unix://" if parts.scheme == "unix" else f"{parts.scheme}://{host}:{port or 6379}"
+    options = {"db"} | (_TLS_OPTIONS if parts.scheme == "rediss" else set())
+    if parts.scheme not in _SCHEMES or query.keys() - options:
+        raise BadStoreAddress
     kept = f"?{urlencode(query)}" if query else ""
-    return Address(url.partition("?")[0] + kept, prefix, shown + parts.path)
+    place = "" if is_file else f"{f'[{host}]' if ':' in host else host}:{port or 6379}"
+    return Address(url.partition("?")[0] + kept, prefix, f"{parts.scheme}://{place}{parts.path}")
 
 
 class RedisClient:
@@ -125,7 +138,7 @@ class RedisClient:
         self._prefix = self.address.prefix.encode()
         self._scripts: dict[str, Any] = {}
         try:
-            self._server = _connected(self.address, self._settle)
+            self._server = _connected(self.address, self._settle, timeout_s=ANSWER_TIMEOUT_S)
         except (ValueError, TypeError):
             raise BadStoreAddress from None
         try:
@@ -316,7 +329,7 @@ def _connected(
     address: Address,
     on_connect: Callable[[Any], None] | None,
     *,
-    timeout_s: float = ANSWER_TIMEOUT_S,
+    timeout_s: float,
 ) -> Any:  # noqa: ANN401 - redis-py's client
     options: dict[str, Any] = {"redis_connect_func": on_connect} if on_connect else {}
     if not address.url.startswith("unix:"):

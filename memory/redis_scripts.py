@@ -1,10 +1,11 @@
 """What is done inside Redis: each script is one write that happens whole or not at all.
 
-Every script gets the prefix of the keys first. Its first write decides about memory: a server
-at its `maxmemory` refuses that one, and then nothing was written; what only frees memory begins
-with a deletion, which is never refused. Instants and lengths come as 19 digits, so that comparing
-text compares numbers, which Lua would round; places as eight bytes for the start and eight for the
-end, biggest first, so that sorted sets put them in order of time.
+Every script gets the prefix of the keys first. Its first write decides about memory: a server at
+its `maxmemory` refuses that one if it could need memory, and then nothing was written; what follows
+it is never refused. So what frees memory begins with a deletion, and what takes some does not.
+Instants and lengths come as 19 digits, so that comparing text compares numbers, which Lua would
+round; places as eight bytes for the start and eight for the end, biggest first, so that sorted sets
+put them in order of time.
 
     meta            schema, record_id, revision, last_deletion, words (in all notes), run_id
     streams, statuses, ended, cursors      a hash each
@@ -43,9 +44,11 @@ local function stretch(set, length_ns)
   end
 end
 
+local function begin_growing() redis.call('HINCRBY', meta, 'words', 0) end
 local function begin_freeing() redis.call('HDEL', meta, '') end
 
 local function replace_at_start(set, first, after, member, length_ns)
+  begin_growing()
   redis.call('ZREMRANGEBYLEX', key(set), first, after)
   redis.call('ZADD', key(set), 0, member)
   stretch(set, length_ns)

@@ -61,16 +61,15 @@ def search(client: RedisClient, query: str, *, limit: int, within: Within) -> li
     if not stems or limit < 1 or (within is not None and not within):
         return []
     totals = _totals(client)
-    if not totals.notes:
+    if not totals.notes or not totals.stream_ids:
         return []
     sizes = client.ask_all(
         [("ZCARD", client.key("words", of, stem)) for stem in stems for of in totals.stream_ids]
     )
     num_streams = len(totals.stream_ids)
-    weights = [
-        rarity(sum(sizes[at * num_streams : (at + 1) * num_streams]), totals.notes)
-        for at in range(len(stems))
-    ]
+    holders = [sum(sizes[at : at + num_streams]) for at in range(0, len(sizes), num_streams)]
+    texts = max(totals.notes, *holders)  # clips may have come since the totals were read
+    weights = [rarity(held, texts) for held in holders]
     scored = [
         _scored(wanted, weights, postings, totals)
         for wanted, postings in _postings(client, stems, totals, within)
@@ -122,7 +121,7 @@ def _postings(
 def _scored(
     wanted: StreamRange, weights: Sequence[float], postings: list[NDArray[Any]], totals: _Totals
 ) -> _Scored:
-    mean_length = totals.words / totals.notes
+    mean_length = max(totals.words, 1) / totals.notes
     scores = [
         weight
         * saturated(

@@ -36,6 +36,7 @@ class RedisServer:
 
     def start(self) -> None:
         """Start it, and wait until it has read back what it wrote."""
+        self.socket.unlink(missing_ok=True)
         with (self.directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
                 [
