@@ -54,6 +54,7 @@ MAX_BATCH_BYTES = 4 * 2**20
 RECORD_OVERHEAD_BYTES = 64  # more than lengths, times and offsets of a record take
 MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + MAX_VALUE_BYTES  # of a batch; room for its header
 LINGER_S = 1.0  # never waited for: every call flushes. Until then nothing of a batch is sent alone
+CLOSE_S = 1.0
 SCAN_RECORDS = 1000
 EARLIEST, LATEST = -2, -1  # as Kafka's protocol asks for offsets
 
@@ -303,7 +304,7 @@ class KafkaBus:
     def _drop_producer(self) -> None:
         if (producer := self._producer) is not None:
             self._producer = None
-            discard(lambda: producer.close(timeout=0))
+            discard(lambda: producer.close(timeout=CLOSE_S))
 
 
 class KafkaLogConsumer(LogConsumer):

@@ -14,6 +14,7 @@ from threading import RLock
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from kafka import KafkaAdminClient, errors
+from kafka.net.compat import KafkaNetClient
 
 from streaming.errors import BusClosed, BusError, BusRefused, BusUnavailable
 
@@ -44,6 +45,14 @@ PASSING = (
 )
 """What a broker in trouble answers: not marked as retriable, yet a new client cures it."""
 
+SEVERED = (
+    errors.KafkaConnectionError,
+    errors.NodeNotReadyError,
+    errors.NotCoordinatorError,  # which a client remembers
+    errors.RequestTimedOutError,
+)
+"""What a new client cures sooner: it asks first whether anybody listens."""
+
 REFUSALS = (
     errors.BrokerResponseError,
     errors.KafkaConfigurationError,
@@ -51,8 +60,26 @@ REFUSALS = (
     errors.UnsupportedCodecError,
 )
 
+
+class _Bootstrap(logging.Handler):
+    """Keeps why the last connection failed: kafka-python logs it, and raises a timeout instead."""
+
+    last: Exception | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for argument in record.args if isinstance(record.args, tuple) else ():
+            is_telling = not isinstance(argument, errors.KafkaTimeoutError)
+            if isinstance(argument, Exception) and is_telling:
+                self.last = argument
+
+
 # Its lines of level DEBUG hold passwords, and what it says of failures is said by our errors.
 logging.getLogger("kafka").setLevel(logging.CRITICAL)
+_bootstrap = _Bootstrap(logging.WARNING)
+_connecting = logging.getLogger("kafka.net.manager")
+_connecting.setLevel(logging.WARNING)
+_connecting.addHandler(_bootstrap)
+_connecting.propagate = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +141,16 @@ class KafkaLink:
             self.refuse_closed()
             if self._monotonic_s() < self._away_until_s:
                 raise self._unavailable(self._away_reason)
+            begun: list[KafkaNetClient] = []
+            _bootstrap.last = None
             try:
                 self._knock()
-                return make(**self._access.configs() | configs)
+                return make(kafka_client=_net(begun), **self._access.configs() | configs)
             except FAULTS as error:
-                raise self.error_for(error) from error
+                for net in begun:  # what the client began it leaves running when it fails
+                    discard(net.close)
+                cause = _bootstrap.last or error
+                raise self.error_for(cause) from cause
 
     def ask(self, act: Callable[[Admin], T]) -> T:
         """What `act` returns; asked again, for a while, where asking again may help.
@@ -133,7 +165,7 @@ class KafkaLink:
                 return act(admin)
             except FAULTS as error:
                 is_final = is_refusal(error) or self._monotonic_s() > deadline_s
-                if is_final or not isinstance(error, Retriable):
+                if is_final or not isinstance(error, Retriable) or isinstance(error, SEVERED):
                     self._drop_admin(admin)
                 if is_final or self.is_closed:
                     raise self.error_for(error) from error
@@ -189,6 +221,24 @@ class KafkaLink:
         return BusUnavailable(self._access.servers, reason=reason, retry_after_s=RETRY_AFTER_S)
 
 
+def _net(begun: list[KafkaNetClient]) -> Callable[..., KafkaNetClient]:
+    """Makes the part of a client that talks, which has settings of its own."""
+
+    def make(**configs: object) -> KafkaNetClient:
+        setup_ms = round(CONNECT_S * 1000)
+        net = KafkaNetClient(
+            **configs
+            | {
+                "socket_connection_setup_timeout_ms": setup_ms,
+                "socket_connection_setup_timeout_max_ms": setup_ms,
+            }
+        )
+        begun.append(net)
+        return net
+
+    return make
+
+
 def is_refusal(error: Exception) -> bool:
     """Whether waiting will not help: no rights, a wrong password, a setting nobody can use."""
     if isinstance(error, (Retriable, *PASSING)):
@@ -207,7 +257,7 @@ def discard(close: Callable[[], object]) -> None:
 def _described(error: Exception) -> str:
     if isinstance(error, OSError):
         return (error.strerror or str(error) or type(error).__name__).lower()
-    if isinstance(error, errors.KafkaTimeoutError):
+    if isinstance(error, errors.KafkaTimeoutError | errors.RequestTimedOutError):
         return "no answer in time"
     if isinstance(error, errors.SaslAuthenticationFailedError):
         return "wrong user name or password"

@@ -35,15 +35,30 @@ TRIES = 3
 # Kills the broker when this process ends, however it ends: then standard input is closed.
 WATCHED = '"$@" >>"$LOG" 2>&1 & echo $!; cat >/dev/null; kill -9 $!'
 
+USER, PASSWORD = "longwatch", "s3cret-of-the-test"
+KEY = (
+    "keytool -genkeypair -alias broker -keyalg EC -dname CN=127.0.0.1 -ext san=ip:127.0.0.1"
+    " -storetype PKCS12 -validity 2 -keystore {keystore} -storepass {password}"
+)
+CERTIFICATE = (
+    "keytool -exportcert -rfc -alias broker -file {file} -keystore {keystore} -storepass {password}"
+)
+
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listeners={listeners}
+advertised.listeners={listeners}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_SSL:SASL_SSL
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_ssl.plain.sasl.jaas.config=\\
+  org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
+ssl.keystore.location={keystore}
+ssl.keystore.password={password}
+ssl.keystore.type=PKCS12
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=3
@@ -68,19 +83,42 @@ class KafkaServer:
         self._properties = folder / "server.properties"
         self._watch: subprocess.Popen[str] | None = None
         self._java: psutil.Process | None = None
-        self.port = 0
+        self.port = self.secure_port = 0
 
     @property
     def servers(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def secure_servers(self) -> str:
+        """Where it wants TLS and a password."""
+        return f"127.0.0.1:{self.secure_port}"
+
+    @property
+    def certificate(self) -> Path:
+        return self._folder / "broker.pem"
+
     def begin(self) -> None:
         """Start for the first time, on ports that nobody uses."""
+        keystore = self._folder / "broker.p12"
+        for command in (KEY, CERTIFICATE):
+            words = command.format(keystore=keystore, password=PASSWORD, file=self.certificate)
+            subprocess.run(words.split(), check=True, capture_output=True, timeout=START_S)
         for _ in range(TRIES):
-            self.port = free_port()
-            data = self._folder / str(self.port)
+            self.port, self.secure_port, controller_port = (free_port() for _ in range(3))
+            listeners = (
+                f"PLAINTEXT://{self.servers},SASL_SSL://{self.secure_servers},"
+                f"CONTROLLER://127.0.0.1:{controller_port}"
+            )
             self._properties.write_text(
-                PROPERTIES.format(port=self.port, controller_port=free_port(), data=data)
+                PROPERTIES.format(
+                    listeners=listeners,
+                    controller_port=controller_port,
+                    data=self._folder / str(self.port),
+                    keystore=keystore,
+                    user=USER,
+                    password=PASSWORD,
+                )
             )
             cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
             formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
