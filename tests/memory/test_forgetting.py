@@ -14,6 +14,8 @@ from memory.errors import SpanForgotten, UnknownStream
 from memory.faiss_index import FaissIndex, open_index
 from memory.forgetting import Stores, finish_forgetting, forget, forget_stream
 from memory.index import VectorKind
+from memory.record import Record
+from memory.redis_record import RedisRecord
 from memory.sqlite_record import SqliteRecord
 from memory.tokens import StoredTokens, TokenStore
 from memory.values import Removed
@@ -31,7 +33,7 @@ from tests.memory.notes import (
     unit_vectors,
 )
 
-Opener = Callable[[Path], SqliteRecord]
+Opener = Callable[[Path], Record]
 
 
 class Crash(Exception):
@@ -54,11 +56,14 @@ class Crashing:
         return act if name.startswith(("delete", "remove_")) else getattr(self.store, name)
 
 
-@pytest.fixture
-def open_record() -> Iterator[Opener]:
+@pytest.fixture(params=["sqlite", "redis"])
+def open_record(request: pytest.FixtureRequest) -> Iterator[Opener]:
+    url = request.getfixturevalue("redis_url") if request.param == "redis" else None
     with ExitStack() as stack:
 
-        def opener(directory: Path) -> SqliteRecord:
+        def opener(directory: Path) -> Record:
+            if url is not None:
+                return stack.enter_context(closing(RedisRecord(f"{url}{directory.name}:")))
             return stack.enter_context(closing(SqliteRecord(directory / "record.sqlite")))
 
         yield opener
@@ -83,7 +88,7 @@ def fill(directory: Path, open_record: Opener) -> Stores:
     return open_stores(directory, record)
 
 
-def open_stores(directory: Path, record: SqliteRecord) -> Stores:
+def open_stores(directory: Path, record: Record) -> Stores:
     footage = FootageStore(str(directory / "footage"), reserve_bytes=0)
     vectors = open_index(directory / "index", record, width=WIDTH, embedder_id=MODEL)
     vectors.save()
