@@ -201,7 +201,7 @@ def drawn_shares(clips: Sequence[Clip]) -> NDArray[np.float64]:
 def _weight(clip: Clip) -> float:
     note = note_at(clip.script, clip.start_s)
     if any("box" in event.text for event in note.events):
-        return 4.0
+        return 2.0
     return 1.0
 
 
