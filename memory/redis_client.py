@@ -131,9 +131,9 @@ def address_of(url: str) -> Address:
 class RedisClient:
     """One server with our record under a prefix, which is made where there is none."""
 
-    def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
         self.address = address_of(url)
-        self._patience_s = patience_s
+        self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._closing = threading.Event()
         self._prefix = self.address.prefix.encode()
         self._scripts: dict[str, Any] = {}

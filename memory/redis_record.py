@@ -18,7 +18,7 @@ from memory.errors import (
     UnknownStream,
 )
 from memory.record import Within
-from memory.redis_client import PATIENCE_S, RedisClient
+from memory.redis_client import RedisClient
 from memory.redis_reading import Member, last_clip_ids, members, notes
 from memory.redis_rows import (
     Body,
@@ -70,7 +70,7 @@ _DELETED_AT_ONCE = 128  # clips: some milliseconds, in which nobody else is serv
 class RedisRecord:
     """A `Record` in the Redis server of a URL, made where there is none."""
 
-    def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
         self._redis = RedisClient(url, patience_s=patience_s)
 
     def add_stream(self, spec: StreamSpec) -> None:

@@ -5,12 +5,15 @@ service with its reason, because half a service that looks alive is worse than n
 where it was when it starts again.
 """
 
+import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from memory.errors import StoreError
 from memory.forgetting import Stores as ForgettingStores
 from memory.forgetting import finish_forgetting
+from services.actions import Action, action_for
 from services.analyse import Analyst, policy_of
 from services.capture import CaptureParts, Supervisor
 from services.forget import SavedVectors
@@ -24,6 +27,7 @@ from services.turns import Turns
 from services.wiring import LoadEngine, Stores, locked, open_index, opened, opened_bus, wall_clock
 from services.worker import Worker
 from streaming.bus import Bus
+from streaming.errors import BusError
 from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
 
 ANALYSE, INDEX, ANSWER = "analyse", "index", "answer"
@@ -31,6 +35,8 @@ TICK_S = 0.2
 TELL_EVERY_NS = NS_PER_S // 2
 TRIM_EVERY_NS = 600 * NS_PER_S
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +86,7 @@ class _Service:
         watch = self._thread("watch", self._watch)
         try:
             while not stop.is_set() and self._failure is None:
-                self._tick()
-                if self._running.until_idle and self._is_idle():
+                if self._look():
                     break
                 stop.wait(TICK_S)
         finally:
@@ -153,6 +158,17 @@ class _Service:
             for thread in beside:
                 thread.join()
             keeper.save()
+
+    def _look(self) -> bool:
+        """Tell how far it is, tidy up, and say whether that was all that was wanted."""
+        try:
+            self._tick()
+            return self._running.until_idle and self._is_idle()
+        except (StoreError, BusError) as error:
+            if action_for(error) is not Action.RETRY:
+                raise
+            log.warning("how far it is cannot be told now: %s", error)
+            return False
 
     def _tick(self) -> None:
         now_ns = self._clock.monotonic_ns()
