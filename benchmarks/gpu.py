@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import torch
 from transformers import Qwen2Config, SiglipVisionConfig
 
@@ -19,6 +20,7 @@ from models.layout import SlowFast, StreamLayout
 from models.video_llm import LongwatchForConditionalGeneration
 
 RESULT = Path("benchmarks/results/gpu.json")
+NANO, NANO_SEED = Path("models/nano/checkpoint"), 96_000_001
 LAYOUT = StreamLayout(
     image_size_px=224, max_frames=20, fps=2, compression=SlowFast(slow_stride=5, pool=2)
 )
@@ -77,6 +79,22 @@ def measure(
     }
 
 
+def same_words() -> list[dict[str, str]]:
+    """Notes that longwatch-nano writes on the CPU and on the GPU, of the same pictures."""
+    from models.nano.draw import Painter
+    from models.nano.world import write_script
+    from models.transformers_engine import TransformersEngine
+
+    painter = Painter(write_script(NANO_SEED, duration_s=60), width_px=320, height_px=180)
+    clips = [np.stack([painter.picture(10.0 * n + at) for at in range(10)]) for n in range(6)]
+    notes: list[list[str]] = []
+    for device in ("cpu", "cuda"):
+        engine = TransformersEngine.load(NANO, device=device)
+        tokens = [engine.encode(clip, range(10)).tokens for clip in clips]
+        notes.append([engine.describe(one, previous=[]).text for one in tokens])
+    return [{"cpu": one, "cuda": other} for one, other in zip(*notes, strict=True)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--small", action="store_true", help="a small model, to try this out")
@@ -95,6 +113,7 @@ def main() -> None:
         **{device: measure(model, device, turns=args.turns) for device in devices},
     }
     if "cuda" in devices:
+        result["notes of longwatch-nano"] = same_words()
         RESULT.write_text(json.dumps(result, indent=1) + "\n")
     print(json.dumps(result, indent=1))
 

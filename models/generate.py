@@ -22,7 +22,7 @@ def next_logits(
     model: LongwatchForConditionalGeneration, ids: Sequence[int], visual_XD: Tensor | None
 ) -> Tensor:
     """Logits of the token after the prompt."""
-    embeds = model.inputs_embeds(torch.tensor([ids]), visual_XD)
+    embeds = model.inputs_embeds(torch.tensor([ids], device=model.device), visual_XD)
     hidden_1LD = model.language_model.model(inputs_embeds=embeds).last_hidden_state
     return model.language_model.lm_head(hidden_1LD[0, -1])
 
@@ -39,7 +39,7 @@ def greedy(
     """Yield the ids of the reply as they come, without the end token."""
     decoder = model.language_model
     cache = DynamicCache(config=model.config.text_config)
-    embeds = model.inputs_embeds(torch.tensor([ids]), visual_XD)
+    embeds = model.inputs_embeds(torch.tensor([ids], device=model.device), visual_XD)
     for _ in range(max_new_tokens):
         hidden_1LD = decoder.model(
             inputs_embeds=embeds, past_key_values=cache, use_cache=True
@@ -48,7 +48,7 @@ def greedy(
         if token == end_id:
             return
         yield token
-        embeds = model.get_input_embeddings()(torch.tensor([[token]]))
+        embeds = model.get_input_embeddings()(torch.tensor([[token]], device=model.device))
 
 
 @torch.inference_mode()

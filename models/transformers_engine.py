@@ -47,8 +47,10 @@ class TransformersEngine:
         self._encoder_hash = weights_hash(model, ENCODER_PARTS)
 
     @classmethod
-    def load(cls, path: Path, *, num_threads: int | None = None) -> "TransformersEngine":
-        """Load a checkpoint folder.
+    def load(
+        cls, path: Path, *, num_threads: int | None = None, device: str = "cpu"
+    ) -> "TransformersEngine":
+        """Load a checkpoint folder; `device` as torch names it.
 
         Raises:
             CheckpointUnreadable: missing, damaged, or not a Longwatch checkpoint.
@@ -72,7 +74,7 @@ class TransformersEngine:
             raise CheckpointUnreadable(
                 path, f"{len(missing)} weights are missing, first {missing[0]}"
             )
-        return cls(model, processor, name=model.config.model_name)
+        return cls(model.to(device), processor, name=model.config.model_name)  # type: ignore[arg-type]
 
     @property
     def layout(self) -> StreamLayout:
@@ -96,19 +98,19 @@ class TransformersEngine:
 
     @torch.inference_mode()
     def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
-        pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px)
+        pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px).to(self.model.device)
         with self._lock, self._autocast():
             compressed = self.model.compress(pixels)
             tokens_KD = self.model.project(compressed, times_s_T).to(torch.float16)
             vector_V = self.model.clip_vector(tokens_KD[None].float())[0]
         tokens = ClipTokens(
-            tokens_KD=tokens_KD.numpy(),
-            frame_K=compressed.frame_K.numpy().astype(np.int16),
+            tokens_KD=tokens_KD.cpu().numpy(),
+            frame_K=compressed.frame_K.cpu().numpy().astype(np.int16),
             times_s_T=np.asarray(times_s_T, np.float32),
             layout_id=self.layout_id,
             encoder_id=self.encoder_id,
         )
-        return EncodedClip(tokens, vector_V.float().numpy())
+        return EncodedClip(tokens, vector_V.float().cpu().numpy())
 
     @property
     def lead_in_s(self) -> float:
@@ -146,7 +148,9 @@ class TransformersEngine:
             return np.zeros((0, self.vector_width), np.float32)
         ids, mask = pad_texts(self.processor, texts)
         with self._lock, self._autocast():
-            return self.model.text_vector(ids, mask).float().numpy()
+            device = self.model.device
+            vectors_NV = self.model.text_vector(ids.to(device), mask.to(device))
+            return vectors_NV.float().cpu().numpy()
 
     def _write(self, prompt: str, clips: Sequence[ClipTokens], max_tokens: int) -> Iterator[str]:
         """Yield the reply in pieces of whole characters."""
@@ -179,7 +183,7 @@ class TransformersEngine:
         if not clips:
             return ids, None
         tokens = np.concatenate([clip.tokens_KD for clip in clips])
-        return ids, torch.from_numpy(tokens).float()
+        return ids, torch.from_numpy(tokens).float().to(self.model.device)
 
     @torch.inference_mode()
     def led_into(self, clip: ClipTokens, lead_in: LeadIn) -> ClipTokens:
@@ -190,13 +194,13 @@ class TransformersEngine:
         kept_K = before.frame_K >= first
         times_s_T = before.times_s_T[first:] - np.float32(lead_in.ends_s)
         when_K, to_K = (
-            self.model.shares_of_clip(times_T[before.frame_K[kept_K]])
+            self.model.shares_of_clip(times_T[before.frame_K[kept_K]]).to(self.model.device)
             for times_T in (before.times_s_T, before.times_s_T - np.float32(lead_in.ends_s))
         )
-        tokens_KD = torch.from_numpy(before.tokens_KD[kept_K]).float()
+        tokens_KD = torch.from_numpy(before.tokens_KD[kept_K]).float().to(self.model.device)
         moved_KD = self.model.projector.moved(tokens_KD, when_K, to_K).to(torch.float16)
         return ClipTokens(
-            tokens_KD=np.concatenate([moved_KD.numpy(), clip.tokens_KD]),
+            tokens_KD=np.concatenate([moved_KD.cpu().numpy(), clip.tokens_KD]),
             frame_K=np.concatenate([before.frame_K[kept_K] - first, clip.frame_K + len(times_s_T)]),
             times_s_T=np.concatenate([times_s_T, clip.times_s_T]),
             layout_id=clip.layout_id,
@@ -210,7 +214,7 @@ class TransformersEngine:
             raise LayoutMismatch("encoder", expected=self.encoder_id, got=clip.encoder_id)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16, enabled=False)
+        return torch.autocast(self.model.device.type, torch.bfloat16, enabled=False)
 
 
 def parse_reply(task: str, schema: type[Reply], reply: str) -> Reply:

@@ -58,7 +58,9 @@ class Projector(nn.Module):
 
     def moved(self, tokens_KD: Tensor, when_K: Tensor, to_K: Tensor) -> Tensor:
         """Tokens as if their frames had been seen at other times."""
-        anywhere_K2 = torch.zeros(*when_K.shape, 2)  # where is added on its own, and cancels out
+        anywhere_K2 = torch.zeros(
+            *when_K.shape, 2, device=when_K.device
+        )  # where is added on its own, and cancels out
         return tokens_KD + self._placed(anywhere_K2, to_K) - self._placed(anywhere_K2, when_K)
 
     def _placed(self, place_K2: Tensor, when_K: Tensor) -> Tensor:
