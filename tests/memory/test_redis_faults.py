@@ -33,8 +33,11 @@ def record(own_redis: RedisServer) -> Iterator[RedisRecord]:
 
 
 def acknowledged(process: subprocess.Popen[str]) -> list[Put]:
-    told, _ = process.communicate()
-    return [Put(int(line.split()[0]), float(line.split()[1])) for line in told.splitlines()]
+    """What a writer put from now on, until its end."""
+    assert process.stdout is not None
+    lines = process.stdout.readlines()  # not of `communicate`, which passes over what was read
+    process.communicate()
+    return [Put(int(line.split()[0]), float(line.split()[1])) for line in lines]
 
 
 def after(seconds: float, act: Callable[[], None]) -> threading.Thread:
