@@ -41,6 +41,7 @@ ACTIONS: dict[type[Exception], Action] = {
     streaming.BusClosed: Action.CRASH,
     streaming.BusUnavailable: Action.RETRY,
     streaming.BusRefused: Action.CRASH,
+    streaming.BusEngineMissing: Action.CRASH,
     streaming.BusDamaged: Action.CRASH,
     streaming.RecordTooLarge: Action.CRASH,
     streaming.OffsetOutOfRange: Action.CRASH,

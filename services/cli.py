@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from services import cli_questions
+from services import cli_questions, cli_topics
 from services.console import (
     EXIT_FAILED,
     Json,
@@ -168,6 +168,7 @@ def streams(context: typer.Context, as_json: Json = False) -> None:
 
 
 cli_questions.register(app)
+cli_topics.register(app)
 
 
 @app.command()

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata, util
@@ -17,12 +18,13 @@ from pathlib import Path
 from memory.errors import StoreError
 from services.errors import DataDirectoryError
 from services.settings import SHIPPED_MODEL, Settings
-from services.wiring import locked
+from services.wiring import kafka, locked
+from streaming.errors import BusEngineMissing, BusError
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE_BYTES = 2 * 2**30
 OPTIONAL = {
-    "kafka": ("kafka", "a shared log instead of SQLite; not used in this version"),
+    "kafka": ("kafka", "a shared log instead of SQLite, where LONGWATCH_KAFKA is set"),
     "redis": ("redis", "a shared record instead of SQLite, where LONGWATCH_REDIS is set"),
     "ray": ("ray", "analysis on several machines; not used in this version"),
     "sglang": ("sglang", "a model server instead of one in process; not used in this version"),
@@ -94,13 +96,31 @@ def _fts5() -> Check:
 
 
 def _engines(settings: Settings) -> Iterator[Check]:
-    yield Check("log between services", Health.OK, f"SQLite, {settings.bus_path}")
+    yield _log(settings)
     yield _record(settings)
     yield Check("vectors", Health.OK, f"FAISS on the CPU, {settings.index_path}")
     yield Check("footage", Health.OK, settings.footage)
     yield Check("tokens", Health.OK, settings.tokens)
     yield _model(settings.model)
     yield _device()
+
+
+def _log(settings: Settings) -> Check:
+    name = "log between services"
+    if settings.kafka is None:
+        return Check(name, Health.OK, f"SQLite, {settings.bus_path}")
+    try:
+        with closing(kafka(settings)) as bus:
+            count = bus.count_brokers()
+    except BusEngineMissing:
+        remedy = "pip install -c constraints.txt '.[kafka]'"
+        return Check(name, Health.MISSING, "Kafka, but its client is not installed", remedy)
+    except BusError as error:
+        remedy = "start it, or correct LONGWATCH_KAFKA and what is set beside it"
+        return Check(name, Health.MISSING, f"Kafka: {error}", remedy)
+    brokers = "1 broker" if count == 1 else f"{count} brokers"
+    client = f"client {_version('kafka-python')}"
+    return Check(name, Health.OK, f"Kafka, {settings.kafka}, {brokers}; {client}")
 
 
 def _record(settings: Settings) -> Check:

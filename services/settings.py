@@ -4,14 +4,16 @@ Each field is read from the variable LONGWATCH_<FIELD>; the command line overrul
 settings file: a service is told what it needs where it is started.
 """
 
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.errors import SettingsError
 
+KAFKA_SERVERS = re.compile(r"[^\s,/@]+:[0-9]+(,[^\s,/@]+:[0-9]+)*")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "nano" / "checkpoint"
 
@@ -51,12 +53,53 @@ class Settings(BaseSettings):
         "?prefix=NAME: tells records on one server apart. Default: SQLite, DATA/record.sqlite",
     )
 
+    kafka: str | None = Field(
+        default=None,
+        description="Kafka brokers that carry the messages, as HOST:PORT,HOST:PORT. "
+        "Default: SQLite, DATA/bus.sqlite",
+    )
+    kafka_prefix: str = Field(
+        default="",
+        pattern=r"^[A-Za-z0-9._-]{0,100}$",
+        description="What stands before the names of topics and groups in Kafka, so that several "
+        "installations can share it.",
+    )
+    kafka_username: str | None = Field(default=None, description="User that Kafka knows.")
+    kafka_password: SecretStr | None = Field(default=None, description="That user's password.")
+    kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="SCRAM-SHA-512", description="How the password is proved to Kafka (SASL)."
+    )
+    kafka_ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authority that signed the brokers' certificates. "
+        "Default: those that the system trusts",
+    )
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="Whether Kafka is spoken to over TLS, and with a password."
+    )
+
     @field_validator("redis")
     @classmethod
     def _must_name_a_server(cls, redis: SecretStr | None) -> SecretStr | None:
         if redis is not None and not redis.get_secret_value().startswith(REDIS_SCHEMES):
             raise ValueError("it must begin with redis://, rediss:// or unix://")
         return redis
+
+    @field_validator("kafka")
+    @classmethod
+    def _must_name_brokers(cls, kafka: str | None) -> str | None:
+        if kafka is not None and not KAFKA_SERVERS.fullmatch(kafka):
+            raise ValueError("it must be HOST:PORT, with commas between several")
+        return kafka
+
+    @field_validator("kafka_security")
+    @classmethod
+    def _must_have_what_it_needs(cls, security: str, info: ValidationInfo) -> str:
+        if security.startswith("SASL"):
+            for field in ("kafka_username", "kafka_password"):
+                if info.data.get(field) is None:
+                    raise ValueError(f"{security} needs LONGWATCH_{field.upper()} too")
+        return security
 
     @property
     def bus_path(self) -> Path:

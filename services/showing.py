@@ -19,6 +19,7 @@ from services.doctor import Check, Health
 from services.export import Exported
 from services.moments import show_ns
 from services.progress import StreamProgress
+from services.topics import TopicState
 from streaming.messages import NS_PER_S, Answer, Citation, Coverage, Verdict
 from streaming.progress import StreamState
 
@@ -239,6 +240,18 @@ def forgotten_line(forgotten: Forgotten) -> str:
         f"forgotten of {forgotten.span.stream_id}: {clips} with {events}, {files} of footage, "
         f"{forgotten.size_bytes:,} bytes in all"
     )
+
+
+def topics_table(states: Sequence[TopicState]) -> Table:
+    table = _table("topic", "offsets", "kept", "group", "committed", "lag")
+    for state in states:
+        cells = [state.name, f"{state.begin}–{state.end}", state.keeps]
+        for group in state.groups:
+            table.add_row(*cells, group.name, str(group.committed), str(group.lag))
+            cells = ["", "", ""]
+        if not state.groups:
+            table.add_row(*cells, "–", "", "")
+    return table
 
 
 def _moment(one: Citation, *, several: bool) -> str:

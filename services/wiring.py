@@ -29,11 +29,13 @@ from services.registry import Registry
 from services.settings import Settings
 from streaming.bus import Bus
 from streaming.clock import WallClock
+from streaming.errors import BusEngineMissing
 from streaming.footage import FootageStore
 from streaming.sqlite_bus import SqliteBus
 
 if TYPE_CHECKING:
     from memory.faiss_index import OpenedIndex
+    from streaming.kafka_bus import KafkaBus
 
 LOCK_TRIES, LOCK_WAIT_S = 3, 0.1
 SPARED_CORES = 1  # for decoding: threads of the model that wait for a core cost ten times as much
@@ -74,6 +76,10 @@ def now_at() -> datetime:
 
 def now_ns() -> int:
     return (datetime.now(UTC) - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
+
+
+def now_ms() -> int:
+    return now_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +134,40 @@ def open_record(settings: Settings) -> Record:
 
 @contextmanager
 def opened_bus(settings: Settings) -> Generator[Bus]:
-    bus = SqliteBus(settings.bus_path, now_ms=lambda: now_ns() // 1_000_000)
+    """The bus that the settings name: in Kafka, or in the data directory.
+
+    Raises:
+        BusError
+    """
+    bus = SqliteBus(settings.bus_path, now_ms=now_ms) if settings.kafka is None else kafka(settings)
     try:
         yield bus
     finally:
         bus.close()
+
+
+def kafka(settings: Settings) -> "KafkaBus":
+    """The bus in Kafka, which is not connected before it is used.
+
+    Raises:
+        BusEngineMissing
+    """
+    assert settings.kafka is not None
+    try:
+        from streaming.kafka_bus import KafkaBus
+        from streaming.kafka_link import KafkaAccess
+    except ModuleNotFoundError as error:
+        raise BusEngineMissing from error
+    password = settings.kafka_password
+    access = KafkaAccess(
+        settings.kafka,
+        security_protocol=settings.kafka_security,
+        mechanism=settings.kafka_mechanism if settings.kafka_username else None,
+        username=settings.kafka_username,
+        password=None if password is None else password.get_secret_value(),
+        ca_file=settings.kafka_ca_file,
+    )
+    return KafkaBus(access, now_ms=now_ms, prefix=settings.kafka_prefix)
 
 
 def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":

@@ -26,6 +26,7 @@ StreamingError
     ├── BusClosed               used after `close`
     ├── BusUnavailable          locked, unreachable or full for now
     ├── BusRefused              it lets us not in, or not do that; waiting does not help
+    ├── BusEngineMissing        the client of Kafka is not installed
     ├── BusDamaged              its file cannot be read
     ├── RecordTooLarge          larger than what a bus carries; pixels do not belong there
     ├── OffsetOutOfRange        the offset was trimmed away, or does not exist yet
@@ -195,6 +196,11 @@ class BusRefused(BusError):
         )
         self.where = where
         self.reason = reason
+
+
+class BusEngineMissing(BusError):
+    def __init__(self) -> None:
+        super().__init__("the client of Kafka is not installed; install longwatch[kafka]")
 
 
 class BusDamaged(BusError):

@@ -235,6 +235,10 @@ class KafkaBus:
 
         return self._link.ask(prepare)
 
+    def count_brokers(self) -> int:
+        """How many brokers the cluster has; changes nothing there."""
+        return self._link.ask(lambda admin: len(admin.describe_cluster()["brokers"]))
+
     def partition(self, topic: str) -> TopicPartition:
         """Where the topic is in the cluster; it is made if this is the first we hear of it."""
         self._link.refuse_closed()

@@ -32,7 +32,7 @@ TOPICS: Mapping[str, TopicPolicy] = MappingProxyType(
     {
         TOPIC_SEGMENTS: KEPT_UNTIL_TRIMMED,
         TOPIC_CLIPS: KEPT_UNTIL_TRIMMED,
-        TOPIC_DEAD_LETTERS: TopicPolicy(keep_s=30 * DAY_S),
+        TOPIC_DEAD_LETTERS: TopicPolicy(keep_s=7 * DAY_S),
         TOPIC_CONTROL: TopicPolicy(is_compacted=True),
         TOPIC_ALERTS: TopicPolicy(keep_s=30 * DAY_S),
     }

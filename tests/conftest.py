@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from services.settings import load_settings
+from tests.streaming.kafka_server import KafkaServer, cache_folder, serving
 
 ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT.parent / "shared" / "footage"
@@ -21,6 +22,9 @@ LOOPBACK = ("127.", "::1", "localhost")
 SKIPS = pytest.StashKey[list[tuple[str, str]]]()
 REDIS_URL = pytest.StashKey[str | None]()
 """The server that LONGWATCH_REDIS names, for tests of Redis; others use the embedded record."""
+
+KAFKA_SERVERS = pytest.StashKey[str | None]()
+"""The brokers that LONGWATCH_KAFKA names, likewise; without, the tests start one of their own."""
 
 
 def has_gpu() -> bool:
@@ -48,10 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SKIPS] = []
-    redis = load_settings().redis
-    config.stash[REDIS_URL] = redis and redis.get_secret_value()
+    settings = load_settings()
+    config.stash[REDIS_URL] = settings.redis.get_secret_value() if settings.redis else None
+    config.stash[KAFKA_SERVERS] = settings.kafka
     patch = pytest.MonkeyPatch()
-    patch.delenv("LONGWATCH_REDIS", raising=False)
+    for name in ("LONGWATCH_REDIS", "LONGWATCH_KAFKA"):
+        patch.delenv(name, raising=False)
     config.add_cleanup(patch.undo)
 
 
@@ -128,3 +134,19 @@ def no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", local_connect)
         patch.setattr(socket, "getaddrinfo", local_lookup)
         yield
+
+
+@pytest.fixture(scope="session")
+def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
+    """A Kafka broker that a test may harm, started when the first one needs it."""
+    with serving(tmp_path_factory.mktemp("kafka"), cache=cache_folder()) as server:
+        yield server
+
+
+@pytest.fixture
+def kafka_servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -> str:
+    """Where a Kafka broker is."""
+    if (named := pytestconfig.stash[KAFKA_SERVERS]) is not None:
+        return named
+    server: KafkaServer = request.getfixturevalue("kafka_server")
+    return server.servers

@@ -41,3 +41,19 @@ def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_every_setting_says_what_it_is_for() -> None:
     assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize("servers", ["", "broker", "kafka://broker:9092", "a:1,,b:2", "u:p@a:1"])
+def test_brokers_are_hosts_with_ports(monkeypatch: pytest.MonkeyPatch, servers: str) -> None:
+    monkeypatch.setenv("LONGWATCH_KAFKA", servers)
+
+    with pytest.raises(SettingsError, match=r"LONGWATCH_KAFKA cannot be used.*HOST:PORT"):
+        load_settings()
+
+
+def test_a_kafka_with_passwords_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWATCH_KAFKA_USERNAME", "longwatch")
+    monkeypatch.setenv("LONGWATCH_KAFKA_SECURITY", "SASL_SSL")
+
+    with pytest.raises(SettingsError, match="SASL_SSL needs LONGWATCH_KAFKA_PASSWORD too"):
+        load_settings()
