@@ -104,7 +104,7 @@ def main() -> None:
     config = LongwatchConfig(vision, text, LAYOUT.model_dump(mode="json"), video_token_id=1)
     model = LongwatchForConditionalGeneration(config)
     devices = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-    result = {
+    result: dict[str, object] = {
         "what": "a clip through tower, compressor and projector, and through the decoder, in bf16",
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "device": torch.cuda.get_device_name() if "cuda" in devices else "no GPU",
