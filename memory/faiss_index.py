@@ -43,6 +43,7 @@ except ImportError as error:
 _faiss: Any = _faiss_module  # faiss ships no types
 
 _EQUAL = 1e-6
+_LOADS = 2  # another process may save, and so take files away, while it is read
 
 
 class _Ranked(NamedTuple):
@@ -333,10 +334,13 @@ def open_index(directory: Path, record: Record, *, width: int, embedder_id: str)
 
     Nothing is written until `save`.
     """
-    try:
-        index, why = FaissIndex.load(directory, width=width, embedder_id=embedder_id), None
-    except DamagedIndex as error:
-        index, why = FaissIndex(width=width, embedder_id=embedder_id), error.detail
+    index, why = FaissIndex(width=width, embedder_id=embedder_id), None
+    for _ in range(_LOADS):
+        try:
+            index, why = FaissIndex.load(directory, width=width, embedder_id=embedder_id), None
+            break
+        except DamagedIndex as error:
+            why = error.detail
     return OpenedIndex(index, directory, why, catch_up(index, record))
 
 

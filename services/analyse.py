@@ -22,6 +22,7 @@ from memory.record import Record
 from memory.spans import END_OF_TIME_NS
 from memory.values import StreamSpec
 from models.layout import StreamLayout
+from services.metrics import Metrics, Stage
 from services.progress import note_remembered, remembered_until_ns
 from services.remember import Rememberer
 from services.windows import ClipCollector, CollectedClip
@@ -81,12 +82,14 @@ class Analyst:
         rememberer: Rememberer,
         policy: SamplingPolicy,
         decode_threads: int = 1,
+        metrics: Metrics | None = None,
     ) -> None:
         self._record = record
         self._footage = footage
         self._rememberer = rememberer
         self._policy = policy
         self._decode_threads = decode_threads
+        self._metrics = metrics or Metrics()
         self._watched: dict[str, Watched] = {}
         self._ahead: dict[str, SampledUntil] = {}
         self._handled: dict[str, SampledUntil] = {}
@@ -143,6 +146,7 @@ class Analyst:
             return
         if not watched.collector.has_seen(message.span):
             self._record.put_gap(StreamGap(span=message.span, reason=GapReason.CORRUPT))
+            self._metrics.gap(message.span.stream_id, GapReason.CORRUPT.value)
             watched.complete += watched.collector.skip(message.span)
         self._remember(watched)
 
@@ -155,7 +159,7 @@ class Analyst:
         before = self._ahead.get(span.stream_id)
         goes_on = before is not None and before.segment_end_ns == span.start_ns
         after_ns = before.last_frame_ns if before and goes_on else None
-        with self._footage.open_local(segment.uri) as path:
+        with self._footage.open_local(segment.uri) as path, self._metrics.timed(Stage.DECODE):
             frames = list(
                 sampled_frames(
                     path,

@@ -9,7 +9,7 @@ seen. Statuses go to the record, where `longwatch streams` reads them.
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from memory.errors import SpanForgotten, StoreError, UnknownStream
@@ -17,6 +17,8 @@ from memory.record import Record
 from memory.values import StreamSpec, StreamStatus
 from services.actions import Action, action_for
 from services.errors import WorkerCrashed
+from services.logs import about
+from services.metrics import Drop, Metrics
 from services.progress import PAUSED, captured_until_ns, cursor_of, note_captured, position_of
 from services.registry import Registry
 from streaming.bus import Bus
@@ -52,6 +54,7 @@ class CaptureParts:
     bus: Bus
     footage: FootageStore
     clock: WallClock
+    metrics: Metrics = field(default_factory=Metrics)
 
 
 class StreamCapture:
@@ -64,6 +67,7 @@ class StreamCapture:
         self._parts = parts
         self._stop = threading.Event()
         self._written: tuple[StreamState, int] | None = None
+        self._drops: dict[Drop, int] = {}
         self._capture = Capture(
             CapturePlan(
                 stream_id=spec.stream_id,
@@ -115,15 +119,33 @@ class StreamCapture:
                 raise BusUnavailable("record", reason=str(error)) from error
             raise
         publish(self._parts.bus, message)
+        if isinstance(message, StreamGap):
+            self._parts.metrics.gap(self.spec.stream_id, message.reason.value)
 
     def _show(self, status: CaptureStatus) -> None:
+        self._count_drops(status)
         now_ns = self._parts.clock.monotonic_ns()
         if self._written is not None:
             state, written_ns = self._written
             if status.state is state and now_ns - written_ns < STATUS_NS:
                 return
+        if self._written is None or status.state is not self._written[0]:
+            stream_id, detail = self.spec.stream_id, f": {status.detail}" if status.detail else ""
+            said = about(stream_id=stream_id)
+            log.info("%s is %s%s", stream_id, status.state.value, detail, extra=said)
         self._written = (status.state, now_ns)
         self._write(status)
+
+    def _count_drops(self, status: CaptureStatus) -> None:
+        now = {
+            Drop.LOST_PACKET: status.dropped_packets,
+            Drop.DAMAGED_PACKET: status.damaged_packets,
+        }
+        for reason, count in now.items():
+            self._parts.metrics.dropped(
+                self.spec.stream_id, reason.value, count - self._drops.get(reason, 0)
+            )
+        self._drops = now
 
     def _write(self, status: CaptureStatus) -> None:
         try:
@@ -134,7 +156,9 @@ class StreamCapture:
         except StoreError as error:
             if action_for(error) is Action.CRASH:
                 raise
-            log.warning("%s: its status is not written: %s", self.spec.stream_id, error)
+            stream_id = self.spec.stream_id
+            said = about(stream_id=stream_id)
+            log.warning("%s: its status is not written: %s", stream_id, error, extra=said)
 
 
 class Supervisor:

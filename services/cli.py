@@ -5,31 +5,29 @@ torch or faiss is imported inside the command that needs it, so that the others 
 """
 
 import logging
-import signal
 import threading
-from collections.abc import Generator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
 
-from services import cli_questions, cli_topics
+from services import cli_questions, cli_run, cli_topics
 from services.console import (
     EXIT_FAILED,
     Json,
     Tools,
-    log_to,
     print_json,
     reported,
+    stopped_by_signals,
     tools_of,
 )
 from services.coverage import asked_of
-from services.doctor import examine, is_running, is_well
+from services.doctor import examine, is_well
 from services.errors import BadTime, NothingStored
 from services.export import export as export_footage
+from services.locks import Service, is_running
+from services.logs import log_to
 from services.moments import WallMoment, parse_bounds, parse_moment, show_ns
 from services.progress import progress_of
 from services.registry import NewStream
@@ -41,13 +39,10 @@ from services.showing import (
     exported_lines,
     forgotten_json,
     forgotten_line,
-    progress_display,
     streams_table,
 )
 from services.wiring import Stores, now_at, opened
 from streaming.messages import Span
-
-STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 app = typer.Typer(
     name="longwatch",
@@ -86,37 +81,7 @@ def common(
     context.obj = context.obj.with_settings(data=data, model=model)
 
 
-@app.command()
-def up(
-    context: typer.Context,
-    until_idle: Annotated[
-        bool, typer.Option(help="Stop when every file is at its end and remembered.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Start watching; stop with Ctrl-C.
-
-    Captures every stream that was added, also those added later, remembers what the model sees,
-    and goes on where it stopped. One service at a time runs on a data directory (exit code 5).
-    """
-    from services.up import Running, run_service
-
-    tools, stop = tools_of(context), threading.Event()
-    log_to(tools.err, level=logging.INFO)
-    with (
-        reported(tools, as_json=as_json),
-        stopped_by_signals(stop),
-        progress_display(tools.out, as_json=as_json) as show,
-    ):
-        run_service(
-            Running(
-                settings=tools.settings,
-                load_engine=tools.load_engine,
-                until_idle=until_idle,
-                on_progress=show,
-            ),
-            stop,
-        )
+cli_run.register(app)
 
 
 @app.command()
@@ -142,7 +107,7 @@ def add(
     with reported(tools, as_json=as_json), opened(tools.settings, make=True) as stores:
         begun_at = None if starts_at is None else wall_time_of(starts_at)
         spec = stores.registry.add(NewStream(name, url, realtime=realtime, starts_at=begun_at))
-        served = is_running(tools.settings)
+        served = is_running(tools.settings, Service.CAPTURE)
         if as_json:
             print_json({"name": spec.stream_id, "url": spec.url, "is_served": served})
             return
@@ -266,7 +231,7 @@ def demo(
 
 
 def stream_rows(stores: Stores) -> list[StreamRow]:
-    record, served = stores.record, is_running(stores.settings)
+    record, served = stores.record, is_running(stores.settings, Service.CAPTURE)
     return [
         StreamRow(
             spec=spec,
@@ -300,22 +265,6 @@ def wall_time_of(text: str) -> datetime:
     if not isinstance(moment, WallMoment):
         raise BadTime(text)
     return moment.at
-
-
-@contextmanager
-def stopped_by_signals(stop: threading.Event) -> Generator[None]:
-    """Let the first Ctrl-C or SIGTERM stop cleanly, and the second one at once."""
-
-    def on_signal(number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, on_signal) for number in STOPPING}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from services.console import (
     EXIT_OF_VERDICT,
     Json,
     Tools,
-    log_to,
     print_json,
     reported,
     tools_of,
 )
+from services.logs import log_to
 from services.moments import show_ns
 from services.requests import (
     AskRequest,

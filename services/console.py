@@ -11,16 +11,18 @@ Exit codes:
 
 import json
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 
 from memory.errors import StoreError
 from models.errors import ModelError
@@ -34,6 +36,7 @@ from services.errors import (
     StreamNameError,
     TimeError,
 )
+from services.logs import LogFormat
 from services.settings import Settings, load_settings
 from services.wiring import LoadEngine, load_engine
 from streaming.errors import StreamingError
@@ -42,6 +45,9 @@ from streaming.messages import Verdict
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 LINE_CHARS = 200
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+log = logging.getLogger(__name__)
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -81,6 +87,17 @@ class Tools:
         given = {name: value for name, value in (("data", data), ("model", model)) if value}
         return replace(self, settings=self.settings.model_copy(update=given))
 
+    def with_health(self, health: str | None) -> "Tools":
+        """The same, telling its health there.
+
+        Raises:
+            SettingsError
+        """
+        if health is None:
+            return self
+        checked = load_settings(health=health).health
+        return replace(self, settings=self.settings.model_copy(update={"health": checked}))
+
 
 def console_of(stream: TextIO) -> Console:
     """A console as wide as its terminal; wide enough for a line to stay whole in a file."""
@@ -94,13 +111,18 @@ def tools_of(context: typer.Context) -> Tools:
 
 
 @contextmanager
-def reported(tools: Tools, *, as_json: bool) -> Generator[None]:
-    """Turn our errors into one clear line, or one JSON object, and an exit code."""
+def reported(tools: Tools, *, as_json: bool, logs: bool = False) -> Generator[None]:
+    """Turn our errors into one clear line, or one JSON object, and an exit code.
+
+    `logs` is for services: what ends one belongs into its log where programs read that.
+    """
     try:
         yield
     except OURS as error:
         if as_json:
             print_json({"error": {"kind": type(error).__name__, "message": str(error)}})
+        elif logs and tools.settings.log is LogFormat.JSON:
+            log.error("%s: %s", type(error).__name__, error)
         else:
             tools.err.print(f"[bold]error:[/] {escaped(str(error))}", highlight=False)
         raise typer.Exit(exit_code_of(error)) from error
@@ -119,14 +141,17 @@ def escaped(text: str) -> str:
     return text.replace("[", r"\[")
 
 
-def log_to(console: Console, *, level: int) -> None:
-    """Show what parts of ours report; libraries only when something is wrong."""
-    if console.is_terminal:
-        handler: logging.Handler = RichHandler(console=console, show_path=False)
-        form = "%(message)s"
-    else:
-        handler = logging.StreamHandler(console.file)
-        form = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], format=form, force=True)
-    for name in ("services", "streaming", "memory", "models"):
-        logging.getLogger(name).setLevel(level)
+@contextmanager
+def stopped_by_signals(stop: threading.Event) -> Generator[None]:
+    """Let the first Ctrl-C or SIGTERM stop cleanly, and the second one at once."""
+
+    def on_signal(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, on_signal) for number in STOPPING}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

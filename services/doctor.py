@@ -16,9 +16,9 @@ from importlib import metadata, util
 from pathlib import Path
 
 from memory.errors import StoreError
-from services.errors import DataDirectoryError
+from services.locks import Service, running_services
 from services.settings import SHIPPED_MODEL, Settings
-from services.wiring import kafka, locked
+from services.wiring import kafka
 from streaming.errors import BusEngineMissing, BusError
 
 OLDEST_PYTHON = (3, 11)
@@ -185,18 +185,9 @@ def _data(settings: Settings) -> Iterator[Check]:
     remedy = "" if health is Health.OK else "make room, or forget old footage"
     yield Check("disk", health, f"{free_bytes / 2**30:.1f} GiB free at {data}", remedy)
     if settings.lock_path.exists():
-        yield Check("service", Health.OK, "running" if is_running(settings) else "not running")
-
-
-def is_running(settings: Settings) -> bool:
-    """Whether a service holds the data directory."""
-    if not settings.lock_path.exists():
-        return False
-    try:
-        with locked(settings):
-            return False
-    except DataDirectoryError:
-        return True
+        running = running_services(settings)
+        names = "" if running == set(Service) else f": {', '.join(sorted(running))}"
+        yield Check("service", Health.OK, f"running{names}" if running else "not running")
 
 
 def _existing_parent(path: Path) -> Path:

@@ -18,6 +18,7 @@ ServiceError
 │   └── DataDirectoryEmpty      nothing was ever remembered there
 ├── SettingsError               a setting that cannot be used
 ├── ModelUnavailable            the model that the settings name cannot be loaded
+├── HealthAddressUnusable       nothing can listen where health is to be told
 ├── ExportError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
@@ -31,6 +32,11 @@ ServiceError
 """
 
 from pathlib import Path
+
+
+def reason_of(error: OSError) -> str:
+    """What the system says, without the path that our message names."""
+    return (error.strerror or type(error).__name__).lower()
 
 
 class ServiceError(Exception):
@@ -118,11 +124,10 @@ class DataDirectoryError(ServiceError):
 
 
 class DataDirectoryBusy(DataDirectoryError):
-    def __init__(self, path: Path) -> None:
-        super().__init__(
-            f"another longwatch runs on {path}; stop it, or give this one another --data"
-        )
+    def __init__(self, path: Path, *, holder: str = "another longwatch") -> None:
+        super().__init__(f"{holder} runs on {path}; stop it, or give this one another --data")
         self.path = path
+        self.holder = holder
 
 
 class DataDirectoryUnusable(DataDirectoryError):
@@ -149,6 +154,13 @@ class ModelUnavailable(ServiceError):
     def __init__(self, where: str, *, reason: str) -> None:
         super().__init__(f"model {where} cannot be loaded ({reason}); see: longwatch doctor")
         self.where = where
+        self.reason = reason
+
+
+class HealthAddressUnusable(ServiceError):
+    def __init__(self, address: str, *, reason: str) -> None:
+        super().__init__(f"health cannot be told at {address} ({reason}); give another --health")
+        self.address = address
         self.reason = reason
 
 
@@ -210,7 +222,7 @@ class AnswerBrokenOff(AskingError):
 class WorkerCrashed(ServiceError):
     def __init__(self, worker: str, *, reason: str) -> None:
         super().__init__(
-            f"{worker} failed ({reason}); nothing is lost, start again with: longwatch up"
+            f"{worker} failed ({reason}); nothing is lost: it goes on when it is started again"
         )
         self.worker = worker
         self.reason = reason

@@ -1,11 +1,12 @@
-"""Forget footage on a person's word, also while a service runs on the same data directory.
+"""Forget footage on a person's word, also while services run on the same data directory.
 
-Without a service this process holds the lock and does it all. With one, its capture of the stream
-is asked to stop first, and its index notices by itself that clips are gone.
+This process stands in for the services that do not run, which cannot start meanwhile. A capture
+that runs is asked to let go of the stream first, and an index that runs notices by itself that
+clips are gone.
 """
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from memory.faiss_index import open_index
@@ -13,9 +14,9 @@ from memory.forgetting import Forgotten, forget, forget_stream
 from memory.forgetting import Stores as ForgettingStores
 from memory.values import StreamSpec
 from services.capture import is_let_go
-from services.errors import DataDirectoryBusy
+from services.locks import Service, standing_in
 from services.progress import PAUSED, cursor_of, note_captured
-from services.wiring import Stores, locked
+from services.wiring import Stores
 from streaming.messages import Span
 
 WAIT_S = 20.0  # for a capture to stop: longer than a silent source keeps it waiting
@@ -23,7 +24,7 @@ LOOK_S = 0.1
 
 
 class SavedVectors:
-    """The index as it is saved, when no service keeps it open."""
+    """The index as it is saved, when no service keeps it up to date."""
 
     def __init__(self, stores: Stores) -> None:
         self._stores = stores
@@ -53,22 +54,17 @@ def forget_span(stores: Stores, span: Span) -> Forgotten:
     """Delete all that is kept of a span."""
     spec = stores.registry.stream(span.stream_id)
     note_captured(stores.record, spec)
-    try:
-        with locked(stores.settings):
-            return forget(span, _everything(stores, SavedVectors(stores)))
-    except DataDirectoryBusy:
-        return forget(span, _everything(stores, OthersVectors()))
+    with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
+        return forget(span, everything(stores, stood_in))
 
 
 def forget_whole(stores: Stores, name: str) -> Forgotten:
     """Delete a stream and all that is kept of it."""
     spec = stores.registry.stream(name)
-    try:
-        with locked(stores.settings):
-            forgotten = forget_stream(name, _everything(stores, SavedVectors(stores)))
-    except DataDirectoryBusy:
-        _wait_until_let_go(stores, spec)
-        forgotten = forget_stream(name, _everything(stores, OthersVectors()))
+    with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
+        if Service.CAPTURE not in stood_in:
+            _wait_until_let_go(stores, spec)
+        forgotten = forget_stream(name, everything(stores, stood_in))
     stores.registry.forget_credentials(name)
     return forgotten
 
@@ -82,5 +78,7 @@ def _wait_until_let_go(stores: Stores, spec: StreamSpec) -> None:
         pause.wait(LOOK_S)
 
 
-def _everything(stores: Stores, vectors: SavedVectors | OthersVectors) -> ForgettingStores:
+def everything(stores: Stores, stood_in: Collection[Service]) -> ForgettingStores:
+    """All that a span may be kept in; the saved index only where nobody else is its keeper."""
+    vectors = SavedVectors(stores) if Service.INDEX in stood_in else OthersVectors()
     return ForgettingStores(stores.record, stores.footage, stores.tokens, vectors)

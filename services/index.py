@@ -3,36 +3,52 @@
 The record numbers its changes, and the index remembers how far it has come (`memory.follow`), so a
 message says no more than that there is something new. Deletions, which have no message, are noticed
 when there is nothing else to do.
+
+No model is needed for that: whose vectors they are, the record says. One process saves an index;
+any number follow it with a copy of their own (`FollowedIndex`).
 """
 
 import logging
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
-from memory.faiss_index import OpenedIndex
+from memory.faiss_index import FaissIndex, OpenedIndex, open_index
 from memory.follow import catch_up
 from memory.record import Record
-from memory.values import Mark
+from memory.values import ClipVectors, Mark
 from streaming import bus
 from streaming.messages import NS_PER_S
 
 SAVE_EVERY_NS = 30 * NS_PER_S  # what is lost by a kill is read from the record again
+RECENT = 64  # revisions that are looked through first for the newest vectors
 
 log = logging.getLogger(__name__)
 
 
 class IndexKeeper:
-    """Handles the records of the topic `clips`."""
+    """Handles the records of the topic `clips`.
+
+    Without an index it opens that of the model which wrote last, once there is one, and changes
+    over when another model writes.
+    """
 
     def __init__(
-        self, opened: OpenedIndex, record: Record, *, monotonic_ns: Callable[[], int]
+        self,
+        opened: OpenedIndex | None,
+        record: Record,
+        directory: Path,
+        *,
+        monotonic_ns: Callable[[], int],
     ) -> None:
+        self._is_given = opened is not None
         self._opened = opened
         self._record = record
+        self._directory = directory
         self._monotonic_ns = monotonic_ns
         self._saved: Mark | None = None
         self._saved_at_ns = monotonic_ns()
-        if opened.rebuilt_because is not None:
-            log.info("index: built from the record, because %s", opened.rebuilt_because)
+        _say_if_rebuilt(opened)
 
     def prepare(self, record: bus.Record) -> None:
         """Nothing can be done ahead."""
@@ -54,12 +70,63 @@ class IndexKeeper:
 
     def save(self) -> None:
         """Write to the disk what is not there yet."""
-        if self._opened.index.mark not in (None, self._saved):
+        if self._opened is not None and self._opened.index.mark not in (None, self._saved):
             self._opened.save()
             self._saved = self._opened.index.mark
 
     def _catch_up(self) -> None:
-        catch_up(self._opened.index, self._record)
+        if self._opened is None:
+            self._open()
+        elif catch_up(self._opened.index, self._record).foreign and not self._is_given:
+            newest = newest_vectors(self._record)
+            if newest is not None and newest.model_id != self._opened.index.embedder_id:
+                self._open()
         if self._monotonic_ns() - self._saved_at_ns >= SAVE_EVERY_NS:
             self.save()
             self._saved_at_ns = self._monotonic_ns()
+
+    def _open(self) -> None:
+        newest = newest_vectors(self._record)
+        if newest is None:
+            return
+        self._saved = None
+        self._opened = open_index(
+            self._directory,
+            self._record,
+            width=newest.text_vector.size,
+            embedder_id=newest.model_id,
+        )
+        _say_if_rebuilt(self._opened)
+
+
+class FollowedIndex:
+    """A copy that follows the record, and is never saved. May be used from any thread."""
+
+    def __init__(self, opened: OpenedIndex, record: Record) -> None:
+        self._index = opened.index
+        self._record = record
+        self._following = threading.Lock()
+        _say_if_rebuilt(opened)
+
+    def up_to_date(self) -> FaissIndex:
+        """The index with all that the record holds; where nothing is new, that takes one look."""
+        with self._following:
+            catch_up(self._index, self._record)
+        return self._index
+
+
+def newest_vectors(record: Record) -> ClipVectors | None:
+    """The vectors that were written last; None where there are none."""
+    revision, reach = record.mark().revision, RECENT
+    while True:
+        newest = None
+        for newest in record.vectors(after_revision=max(0, revision - reach)):  # noqa: B007
+            pass
+        if newest is not None or reach >= revision:
+            return newest
+        reach *= RECENT
+
+
+def _say_if_rebuilt(opened: OpenedIndex | None) -> None:
+    if opened is not None and opened.rebuilt_because is not None:
+        log.info("index: built from the record, because %s", opened.rebuilt_because)

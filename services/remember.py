@@ -25,6 +25,8 @@ from memory.tokens import StoredTokens, TokenStore
 from models.engine import ClipTokens, EncodedClip, Engine, LeadIn
 from models.errors import BudgetTooLarge, PromptTooLong, UnparsableReply, UnusableFrames
 from models.schemas import Note, NoteEvent
+from services.logs import about
+from services.metrics import Metrics, Stage
 from services.windows import CollectedClip
 from streaming.bus import Bus
 from streaming.messages import (
@@ -56,12 +58,14 @@ class Rememberer:
         tokens: TokenStore,
         bus: Bus,
         turn: Callable[[], AbstractContextManager[None]] = nullcontext,
+        metrics: Metrics | None = None,
     ) -> None:
         self._engine = engine
         self._record = record
         self._tokens = tokens
         self._bus = bus
         self._turn = turn
+        self._metrics = metrics or Metrics()
 
     def remember(self, clip: CollectedClip, *, epoch_at: datetime) -> None:
         """Store all that is known of a clip. Doing it twice is doing it once.
@@ -69,20 +73,24 @@ class Rememberer:
         A clip whose pictures no model can read becomes a gap; one whose note does not parse is
         remembered by its picture alone; one that was forgotten meanwhile stays forgotten.
         """
-        clip_id = clip_id_of(clip.span, self._engine.layout_id)
+        clip_id, stream_id = clip_id_of(clip.span, self._engine.layout_id), clip.span.stream_id
         try:
             encoded = self._encode(clip)
         except (UnusableFrames, BudgetTooLarge) as error:
-            log.warning("%s: cannot be remembered: %s", clip_id, error)
+            said = about(stream_id=stream_id, clip_id=clip_id)
+            log.warning("%s: cannot be remembered: %s", clip_id, error, extra=said)
             self._record.put_gap(StreamGap(span=clip.span, reason=GapReason.CORRUPT))
+            self._metrics.gap(stream_id, GapReason.CORRUPT.value)
             return
         try:
-            self._tokens.put(stored_tokens(clip_id, encoded.tokens))
+            with self._metrics.timed(Stage.STORE):
+                self._tokens.put(stored_tokens(clip_id, encoded.tokens))
             self._put_note(clip_id, clip, encoded, epoch_at)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(clip_id)
             return
         self.announce(clip_id, clip.span)
+        self._metrics.clip_remembered(stream_id)
 
     def _put_note(
         self, clip_id: str, clip: CollectedClip, encoded: EncodedClip, epoch_at: datetime
@@ -109,24 +117,23 @@ class Rememberer:
     ) -> None:
         note = self._describe(clip_id, encoded.tokens, before, lead_in)
         reach_ns = round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0
-        self._record.put_clip(
-            ClipNote(
-                clip_id=clip_id,
-                span=clip.span,
-                epoch_at=epoch_at,
-                text=note.text,
-                events=tuple(
-                    noted_event(event, clip.span, reach_ns=reach_ns) for event in note.events
-                ),
-                frame_count=len(clip.frames),
-                token_count=len(encoded.tokens.tokens_KD),
-                layout_id=self._engine.layout_id,
-                encoder_id=self._engine.encoder_id,
-                model_id=self._engine.model_id,
-            ),
-            text_vector=self._vector(note.text) if note.text else encoded.vector_V,
-            visual_vector=encoded.vector_V,
+        text_vector = self._vector(note.text) if note.text else encoded.vector_V
+        clip_note = ClipNote(
+            clip_id=clip_id,
+            span=clip.span,
+            epoch_at=epoch_at,
+            text=note.text,
+            events=tuple(noted_event(event, clip.span, reach_ns=reach_ns) for event in note.events),
+            frame_count=len(clip.frames),
+            token_count=len(encoded.tokens.tokens_KD),
+            layout_id=self._engine.layout_id,
+            encoder_id=self._engine.encoder_id,
+            model_id=self._engine.model_id,
         )
+        with self._metrics.timed(Stage.STORE):
+            self._record.put_clip(
+                clip_note, text_vector=text_vector, visual_vector=encoded.vector_V
+            )
 
     def announce(self, clip_id: str, span: Span) -> None:
         message = ClipRemembered(clip_id=clip_id, span=span)
@@ -135,7 +142,7 @@ class Rememberer:
     def _encode(self, clip: CollectedClip) -> EncodedClip:
         frames_THWC = np.stack([frame.pixels_HWC for frame in clip.frames])
         times_s_T = [(frame.media_ns - clip.span.start_ns) / NS_PER_S for frame in clip.frames]
-        with self._turn():
+        with self._turn(), self._metrics.timed(Stage.ENCODE):
             return self._engine.encode(frames_THWC, times_s_T)
 
     def _lead_in(self, span: Span, before: Sequence[ClipNote]) -> LeadIn | None:
@@ -148,7 +155,9 @@ class Rememberer:
                 last.clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
             )
         except (TokensMissing, DamagedTokens, ForeignTokens) as error:
-            log.warning("described without what came before: %s", error)
+            log.warning(
+                "described without what came before: %s", error, extra=about(clip_id=last.clip_id)
+            )
             return None
         length_ns = last.span.end_ns - last.span.start_ns
         return LeadIn(clip_tokens(stored), ends_s=length_ns / NS_PER_S)
@@ -162,13 +171,15 @@ class Rememberer:
     ) -> Note:
         previous = [note.text for note in before]
         try:
-            with self._turn():
+            with self._turn(), self._metrics.timed(Stage.DESCRIBE):
                 return self._engine.describe(tokens, previous=previous, lead_in=lead_in)
         except PromptTooLong:
-            with self._turn():
+            with self._turn(), self._metrics.timed(Stage.DESCRIBE):
                 return self._engine.describe(tokens, previous=[], lead_in=lead_in)
         except UnparsableReply as error:
-            log.warning("%s: remembered without words: %s", clip_id, error)
+            log.warning(
+                "%s: remembered without words: %s", clip_id, error, extra=about(clip_id=clip_id)
+            )
             return Note(text="")
 
     def _vector(self, text: str) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""While `longwatch up` runs, it answers: both ends of the socket in its data directory.
+"""A service that runs answers: both ends of the socket in its data directory.
 
 A Unix domain socket that only its owner may open. A client sends one request and reads replies up
 to the last; each is one line of JSON, and an object with a `kind`:
@@ -63,9 +63,16 @@ Respond = Callable[[Request, OnText], Result]
 class Resident:
     """Replies to requests through the socket of a data directory that this process holds."""
 
-    def __init__(self, settings: Settings, respond: Respond) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        respond: Respond,
+        *,
+        on_listening: Callable[[], None] = lambda: None,
+    ) -> None:
         self._settings = settings
         self._respond = respond
+        self._on_listening = on_listening
         self._stop = threading.Event()
         self._clients: set[asyncio.Task[None]] = set()
         self._answering = ThreadPoolExecutor(1, thread_name_prefix="answer")
@@ -89,6 +96,7 @@ class Resident:
         server = await asyncio.start_unix_server(
             self._on_client, sock=listening, limit=MAX_REQUEST_BYTES
         )
+        self._on_listening()
         await asyncio.to_thread(self._stop.wait)
         self._settings.socket_path.unlink(missing_ok=True)  # from here on nobody comes
         await asyncio.to_thread(self._answering.shutdown)

@@ -12,9 +12,11 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.errors import SettingsError
+from services.logs import LogFormat
 
 KAFKA_SERVERS = re.compile(r"[^\s,/@]+:[0-9]+(,[^\s,/@]+:[0-9]+)*")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+LAST_PORT = 65_535
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "nano" / "checkpoint"
 
 
@@ -78,6 +80,16 @@ class Settings(BaseSettings):
         default="PLAINTEXT", description="Whether Kafka is spoken to over TLS, and with a password."
     )
 
+    health: str | None = Field(
+        default=None,
+        description="Where a service tells its health and its measurements: HOST:PORT, such as "
+        "127.0.0.1:9100, or [::1]:9100. Default: nowhere",
+    )
+    log: LogFormat = Field(
+        default=LogFormat.TEXT,
+        description="How a service logs: text, or json for one JSON object a line.",
+    )
+
     @field_validator("redis")
     @classmethod
     def _must_name_a_server(cls, redis: SecretStr | None) -> SecretStr | None:
@@ -101,6 +113,17 @@ class Settings(BaseSettings):
                     raise ValueError(f"{security} needs LONGWATCH_{field.upper()} too")
         return security
 
+    @field_validator("health")
+    @classmethod
+    def _must_be_an_address(cls, health: str | None) -> str | None:
+        if health is not None:
+            address_of(health)
+        return health
+
+    @property
+    def health_address(self) -> tuple[str, int] | None:
+        return address_of(self.health) if self.health else None
+
     @property
     def bus_path(self) -> Path:
         return self.data / "bus.sqlite"
@@ -116,6 +139,10 @@ class Settings(BaseSettings):
     @property
     def lock_path(self) -> Path:
         return self.data / "lock"
+
+    def lock_path_of(self, service: str) -> Path:
+        """The lock of a service that runs in a process of its own."""
+        return self.data / f"lock.{service}"
 
     @property
     def socket_path(self) -> Path:
@@ -137,6 +164,18 @@ class Settings(BaseSettings):
     @property
     def tokens(self) -> str:
         return self.tokens_url or str(self.data / "tokens")
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """HOST:PORT as its two parts; an empty host is every address of the machine.
+
+    Raises:
+        ValueError
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
+        raise ValueError("it must be HOST:PORT, such as 127.0.0.1:9100")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def load_settings(**overrules: Any) -> Settings:

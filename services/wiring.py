@@ -4,9 +4,7 @@ torch, faiss and redis are imported where an engine, an index or a record in Red
 so that commands that need none of them start quickly.
 """
 
-import fcntl
 import os
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +18,10 @@ from models.engine import Engine
 from models.errors import CheckpointUnreadable
 from models.layout import StreamLayout
 from services.errors import (
-    DataDirectoryBusy,
     DataDirectoryEmpty,
     DataDirectoryUnusable,
     ModelUnavailable,
+    reason_of,
 )
 from services.registry import Registry
 from services.settings import Settings
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from memory.faiss_index import OpenedIndex
     from streaming.kafka_bus import KafkaBus
 
-LOCK_TRIES, LOCK_WAIT_S = 3, 0.1
 SPARED_CORES = 1  # for decoding: threads of the model that wait for a core cost ten times as much
 
 
@@ -105,7 +102,7 @@ def opened(settings: Settings, *, make: bool = False) -> Generator[Stores]:
     try:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
+        raise DataDirectoryUnusable(settings.data, reason=reason_of(error)) from error
     record = open_record(settings)
     try:
         yield Stores(
@@ -184,38 +181,3 @@ def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":
 
 def wall_clock() -> WallClock:
     return WallClock(now_ns=now_ns)
-
-
-@contextmanager
-def locked(settings: Settings) -> Generator[None]:
-    """Be the only service on the data directory; the system lets go of it however we end.
-
-    Raises:
-        DataDirectoryBusy, DataDirectoryUnusable
-    """
-    try:
-        settings.data.mkdir(parents=True, exist_ok=True)
-        file = settings.lock_path.open("a+")
-    except OSError as error:
-        raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
-    with file:
-        _take(file.fileno(), settings)
-        yield
-
-
-def _take(descriptor: int, settings: Settings) -> None:
-    """Take the lock; whoever only looks whether a service runs holds it for an instant."""
-    for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(LOCK_WAIT_S)
-        except OSError as error:
-            raise DataDirectoryUnusable(settings.data, reason=_reason(error)) from error
-        else:
-            return
-    raise DataDirectoryBusy(settings.data)
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()

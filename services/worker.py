@@ -18,6 +18,8 @@ from typing import Generic, Protocol, TypeVar
 
 from services.actions import Action, action_for
 from services.errors import WorkerCrashed
+from services.logs import about
+from services.metrics import Metrics
 from streaming.bus import Bus, Consumer, Record
 from streaming.messages import TOPIC_DEAD_LETTERS
 
@@ -65,8 +67,17 @@ class Pending(Generic[T]):
 class Worker(Generic[T]):
     """Drives one handler over one topic until it is told to stop."""
 
-    def __init__(self, name: str, *, bus: Bus, consumer: Consumer, handler: Handler[T]) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        bus: Bus,
+        consumer: Consumer,
+        handler: Handler[T],
+        metrics: Metrics | None = None,
+    ) -> None:
         self.name = name
+        self._metrics = metrics or Metrics()
         self._bus = bus
         self._consumer = consumer
         self._handler = handler
@@ -124,16 +135,18 @@ class Worker(Generic[T]):
     def _decide(self, error: Exception, wait_s: float) -> Action:
         record = self._pending[0].record if self._pending else None
         at = f"{record.topic} {record.offset}" if record else "poll"
+        said = about(stream_id=record.key if record else None)
         match action := action_for(error):
             case Action.RETRY:
-                log.warning("%s: %s: %s; again in %.1f s", self.name, at, error, wait_s)
+                log.warning("%s: %s: %s; again in %.1f s", self.name, at, error, wait_s, extra=said)
+                self._metrics.retried(error)
                 self._rewind()
             case Action.SET_ASIDE if record is not None and self._condemned is None:
-                log.warning("%s: %s: set aside: %s", self.name, at, error)
+                log.warning("%s: %s: set aside: %s", self.name, at, error, extra=said)
                 self._condemned = error
             case _:
                 self._drop_pending()
-                log.error("%s: %s: %s", self.name, at, error, exc_info=error)
+                log.error("%s: %s: %s", self.name, at, error, exc_info=error, extra=said)
                 raise WorkerCrashed(self.name, reason=str(error) or repr(error)) from error
         return action
 
@@ -160,3 +173,4 @@ class Worker(Generic[T]):
             "error": f"{type(error).__name__}: {error}",
         }
         self._bus.publish(TOPIC_DEAD_LETTERS, key=record.key, value=record.value, headers=headers)
+        self._metrics.dropped(record.key, type(error).__name__)

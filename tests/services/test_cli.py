@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 
 from services.cli import app
 from services.console import Tools
+from services.locks import alone
 from services.settings import Settings
-from services.wiring import locked
 from streaming.messages import Answer, Verdict
 from tests.conftest import ROOT
 from tests.services.scripted_engine import ScriptedEngine
@@ -197,7 +197,7 @@ def test_forgetting_asks_first(settings: Settings) -> None:
 
 
 def test_two_services_on_one_data_directory_are_one_too_many(settings: Settings) -> None:
-    with locked(settings):
+    with alone(settings):
         result = run(settings, "up", "--until-idle")
 
     assert result.exit_code == 5

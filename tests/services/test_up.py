@@ -7,10 +7,11 @@ import pytest
 
 from memory.dump import dump
 from services.errors import ModelUnavailable, WorkerCrashed
+from services.parts import KEEP_MESSAGES_S, trim
 from services.progress import StreamProgress
 from services.registry import NewStream
 from services.settings import Settings
-from services.up import KEEP_MESSAGES_S, Running, run_service, trim
+from services.up import Running, run_service
 from services.wiring import WatchingEngine, opened
 from streaming.bus import MemoryBus
 from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_SEGMENTS

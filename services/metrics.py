@@ -1,0 +1,182 @@
+"""What a process measures of itself, for Prometheus: the one place that knows the names.
+
+Each process has one `Metrics`; whoever works is given it, and tells it what happened. Labels are
+few by design: streams, stages, reasons, topics and groups, never clips, questions or messages. A
+stream that is forgotten takes its time series along (`keep_streams`).
+"""
+
+import platform
+import time
+from collections.abc import Collection, Generator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib import metadata
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    Info,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.metrics import MetricWrapperBase
+
+from models.engine import Engine
+
+PREFIX = "longwatch"
+STAGE_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+class Stage(StrEnum):
+    """What takes time between a camera and an answer."""
+
+    DECODE = "decode"
+    ENCODE = "encode"
+    DESCRIBE = "describe"
+    STORE = "store"
+    ANSWER = "answer"
+
+
+class Drop(StrEnum):
+    """What a camera sent and nobody will see. Messages that are set aside say their error."""
+
+    LOST_PACKET = "dropped packet"
+    DAMAGED_PACKET = "damaged packet"
+
+
+class Metrics:
+    """The measurements of one process. May be used from any thread."""
+
+    def __init__(self, service: str = "test") -> None:
+        disable_created_metrics()  # when each counter began is of no use, and as long as the rest
+        self._registry = CollectorRegistry()
+        self._stages = self._histogram("stage_seconds", "Time that a piece of work took", "stage")
+        self._clips = self._counter("clips_remembered", "Clips remembered", "stream")
+        self._gaps = self._counter("gaps", "Gaps in what was watched", "stream", "reason")
+        self._drops = self._counter(
+            "drops", "Packets and messages that were given up", "stream", "reason"
+        )
+        self._retries = self._counter("retries", "Times work waited for something", "reason")
+        self._answers = self._counter("answers", "Questions, by what came of them", "outcome")
+        self._lag = self._gauge(
+            "lag_messages", "Messages that a group has not handled", "topic", "group"
+        )
+        self._captured = self._gauge("captured_seconds", "Media time captured", "stream")
+        self._remembered = self._gauge("remembered_seconds", "Media time remembered", "stream")
+        self._behind = self._gauge(
+            "behind_live_seconds", "How far what is remembered lies behind a camera", "stream"
+        )
+        self._states = self._gauge("streams", "Streams, by state", "state")
+        self._ready = self._gauge("ready", "1 if the process is ready to work")
+        self._model: Info | None = None
+        self._by_stream: tuple[MetricWrapperBase, ...] = (
+            *(self._clips, self._gaps, self._drops),
+            *(self._captured, self._remembered, self._behind),
+        )
+        self._streams: set[str] = set()
+        self._tell_build(service)
+
+    @contextmanager
+    def timed(self, stage: Stage) -> Generator[None]:
+        """Time one piece of work, also when it fails."""
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._stages.labels(stage).observe(time.perf_counter() - began_s)
+
+    def clip_remembered(self, stream_id: str) -> None:
+        self._clips.labels(self._seen(stream_id)).inc()
+
+    def gap(self, stream_id: str, reason: str) -> None:
+        self._gaps.labels(self._seen(stream_id), reason).inc()
+
+    def dropped(self, stream_id: str, reason: str, count: int = 1) -> None:
+        if count > 0:
+            self._drops.labels(self._seen(stream_id), reason).inc(count)
+
+    def retried(self, error: Exception) -> None:
+        self._retries.labels(type(error).__name__).inc()
+
+    def answered(self, outcome: str) -> None:
+        self._answers.labels(outcome).inc()
+
+    def lag(self, topic: str, group: str, messages: int) -> None:
+        self._lag.labels(topic, group).set(messages)
+
+    def progress(self, stream_id: str, *, captured_s: float, remembered_s: float) -> None:
+        self._captured.labels(self._seen(stream_id)).set(captured_s)
+        self._remembered.labels(self._seen(stream_id)).set(remembered_s)
+
+    def behind_live(self, stream_id: str, behind_s: float) -> None:
+        self._behind.labels(self._seen(stream_id)).set(behind_s)
+
+    def states(self, count_of: Mapping[str, int]) -> None:
+        self._states.clear()
+        for state, count in count_of.items():
+            self._states.labels(state).set(count)
+
+    def ready(self, *, is_ready: bool) -> None:
+        self._ready.set(is_ready)
+
+    def model(self, engine: Engine) -> None:
+        """Say which model this process has loaded."""
+        names = {
+            "model_id": engine.model_id,
+            "encoder_id": engine.encoder_id,
+            "layout_id": engine.layout_id,
+        }
+        if self._model is None:
+            self._model = Info(f"{PREFIX}_model", "What is loaded", registry=self._registry)
+        self._model.info(names)
+
+    def keep_streams(self, stream_ids: Collection[str]) -> None:
+        """Drop what was measured of other streams: they were forgotten."""
+        for stream_id in self._streams - set(stream_ids):
+            self._streams.discard(stream_id)
+            for metric in self._by_stream:
+                metric.remove_by_labels({"stream": stream_id})
+
+    def exposition(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def _seen(self, stream_id: str) -> str:
+        self._streams.add(stream_id)
+        return stream_id
+
+    def _tell_build(self, service: str) -> None:
+        ProcessCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        build = {
+            "service": service,
+            "version": version(),
+            "python": platform.python_version(),
+        }
+        Info(f"{PREFIX}_build", "What runs", registry=self._registry).info(build)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"{PREFIX}_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(
+            f"{PREFIX}_{name}",
+            text,
+            labels,
+            registry=self._registry,
+            buckets=STAGE_BUCKETS_S,
+        )
+
+
+def version() -> str:
+    try:
+        return metadata.version("longwatch")
+    except metadata.PackageNotFoundError:  # it runs from its source
+        return "unknown"

@@ -1,0 +1,92 @@
+"""Look after the engines and the streams from a thread of its own: readiness, lag, progress.
+
+Nothing waits for it: whoever asks for health or measurements gets what the last look found.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection
+from datetime import datetime, timedelta
+
+from memory.errors import StoreError
+from memory.values import StreamSpec
+from services.actions import Action, action_for
+from services.locks import Service
+from services.parts import FOLLOWED, Parts
+from services.progress import StreamProgress, is_recording, progress_of
+from services.readiness import Readiness
+from streaming.errors import BusError
+from streaming.messages import NS_PER_S, TOPIC_SEGMENTS
+from streaming.progress import StreamState
+
+LOOK_EVERY_S = 2.0
+OVER = (StreamState.ENDED, StreamState.FAILED)  # live no more
+
+log = logging.getLogger(__name__)
+
+
+class Observer:
+    """Looks when it is told to. `services` are those of this process, whose lag it measures."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        readiness: Readiness,
+        services: Collection[Service],
+        *,
+        now_at: Callable[[], datetime],
+    ) -> None:
+        self._parts = parts
+        self._readiness = readiness
+        self._followed = [(topic, group) for topic, group in FOLLOWED if group in services]
+        self._tells_streams = bool({Service.CAPTURE, Service.ANALYSE} & set(services))
+        self._now_at = now_at
+
+    def look(self) -> None:
+        """Look once, at the bus and at the record."""
+        try:
+            self._look_at_bus()
+        except BusError as error:
+            self._note("bus", error)
+        else:
+            self._readiness.has("bus")
+        try:
+            self._look_at_record()
+        except StoreError as error:
+            self._note("record", error)
+        else:
+            self._readiness.has("record")
+        self._readiness.looked()
+
+    def _look_at_bus(self) -> None:
+        bus, metrics = self._parts.bus, self._parts.metrics
+        bus.end_offset(TOPIC_SEGMENTS)
+        for topic, group in self._followed:
+            handled = bus.committed(topic).get(group, bus.begin_offset(topic))
+            metrics.lag(topic, group, bus.end_offset(topic) - handled)
+
+    def _look_at_record(self) -> None:
+        record, metrics = self._parts.stores.record, self._parts.metrics
+        specs = {spec.stream_id: spec for spec in record.streams()}
+        if self._tells_streams:
+            progress = progress_of(record)
+            for one in progress:
+                self._tell(specs.get(one.stream_id), one)
+            metrics.states(Counter(one.state for one in progress))
+        metrics.keep_streams(specs)
+
+    def _tell(self, spec: StreamSpec | None, one: StreamProgress) -> None:
+        metrics = self._parts.metrics
+        remembered_s = one.remembered_ns / NS_PER_S
+        metrics.progress(
+            one.stream_id, captured_s=one.captured_ns / NS_PER_S, remembered_s=remembered_s
+        )
+        if spec is None or spec.epoch_at is None or is_recording(spec) or one.state in OVER:
+            return
+        live_at = self._now_at() - timedelta(seconds=remembered_s)
+        metrics.behind_live(one.stream_id, (live_at - spec.epoch_at).total_seconds())
+
+    def _note(self, what: str, error: Exception) -> None:
+        self._readiness.misses(what, str(error))
+        if action_for(error) is Action.CRASH:
+            log.debug("%s: %s", what, error)  # whoever works with it says so, and stops

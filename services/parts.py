@@ -1,0 +1,128 @@
+"""The services as parts: each made in one place, whether it runs by itself or within `up`."""
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+from memory.forgetting import finish_forgetting
+from memory.index import ClipIndex
+from services.analyse import Analyst, Sampled, policy_of
+from services.capture import CaptureParts, Supervisor
+from services.forget import everything
+from services.index import IndexKeeper
+from services.locks import Service
+from services.metrics import Metrics, Stage
+from services.progress import PAUSED, cursor_of
+from services.remember import Rememberer
+from services.requests import OnText, Request, Result, respond
+from services.resident import Resident
+from services.wiring import Stores, WatchingEngine
+from services.worker import Worker
+from streaming.bus import Bus
+from streaming.clock import WallClock
+from streaming.messages import TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS, Answer
+
+KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
+FOLLOWED = ((TOPIC_SEGMENTS, Service.ANALYSE), (TOPIC_CLIPS, Service.INDEX))
+"""Which group follows which topic."""
+
+Turn = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a service works with: its stores, its bus, its clock and what it measures."""
+
+    stores: Stores
+    bus: Bus
+    clock: WallClock
+    metrics: Metrics
+
+
+def supervisor_of(parts: Parts, *, stood_in: Collection[Service]) -> Supervisor:
+    """Capture, after what an earlier one left undone is done.
+
+    The caller is the only capture, and those of `stood_in` run nowhere else.
+    """
+    stores = parts.stores
+    finish_forgetting(everything(stores, stood_in))
+    for spec in stores.record.streams():
+        stores.record.set_cursor(cursor_of(PAUSED, spec), 0)
+    return Supervisor(
+        CaptureParts(
+            stores.record, stores.registry, parts.bus, stores.footage, parts.clock, parts.metrics
+        )
+    )
+
+
+def analyst_of(
+    parts: Parts, engine: WatchingEngine, *, turn: Turn = nullcontext
+) -> Worker[Sampled]:
+    """Analysis, whose calls of the model wait for their turn."""
+    stores, bus, metrics = parts.stores, parts.bus, parts.metrics
+    metrics.model(engine)
+    analyst = Analyst(
+        record=stores.record,
+        footage=stores.footage,
+        rememberer=Rememberer(
+            engine=engine,
+            record=stores.record,
+            tokens=stores.tokens,
+            bus=bus,
+            turn=turn,
+            metrics=metrics,
+        ),
+        policy=policy_of(engine.layout),
+        decode_threads=stores.settings.decode_threads,
+        metrics=metrics,
+    )
+    return Worker(
+        Service.ANALYSE,
+        bus=bus,
+        consumer=bus.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
+        handler=analyst,
+        metrics=metrics,
+    )
+
+
+def indexer_of(parts: Parts, keeper: IndexKeeper) -> Worker[None]:
+    return Worker(
+        Service.INDEX,
+        bus=parts.bus,
+        consumer=parts.bus.consumer(TOPIC_CLIPS, group=Service.INDEX),
+        handler=keeper,
+        metrics=parts.metrics,
+    )
+
+
+def resident_of(
+    parts: Parts,
+    engine: WatchingEngine,
+    index: Callable[[], ClipIndex],
+    *,
+    turn: Turn = nullcontext,
+    on_listening: Callable[[], None] = lambda: None,
+) -> Resident:
+    """Answers through the socket; `index` is asked for before each question."""
+    stores, metrics = parts.stores, parts.metrics
+    metrics.model(engine)
+
+    def measured(request: Request, on_text: OnText) -> Result:
+        outcome = "failed"
+        try:
+            with turn(), metrics.timed(Stage.ANSWER):
+                result = respond(request, stores, engine, index(), on_text=on_text)
+            outcome = result.verdict.value if isinstance(result, Answer) else "searched"
+        finally:
+            metrics.answered(outcome)
+        return result
+
+    return Resident(stores.settings, measured, on_listening=on_listening)
+
+
+def trim(bus: Bus) -> None:
+    """Drop old messages that their follower has handled, so that the bus does not grow for ever."""
+    for topic in (TOPIC_SEGMENTS, TOPIC_CLIPS, TOPIC_DEAD_LETTERS):
+        handled = min(bus.committed(topic).values(), default=None)
+        if handled is not None or topic == TOPIC_DEAD_LETTERS:
+            bus.trim(topic, max_age_s=KEEP_MESSAGES_S, below_offset=handled)

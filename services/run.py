@@ -1,0 +1,205 @@
+"""One service in a process of its own: `longwatch run`.
+
+Engines that are away when it starts are waited for, as they are later on, and meanwhile
+`/v1/ready` says what is missing. What does not heal by waiting ends the process with its reason,
+for whatever started it to start it again; everything is then where it was.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from services.actions import Action, action_for
+from services.capture import Supervisor
+from services.console import OURS
+from services.errors import WorkerCrashed
+from services.health import Face, listening
+from services.index import FollowedIndex, IndexKeeper
+from services.locks import Service, serving, standing_in
+from services.metrics import Metrics
+from services.observing import LOOK_EVERY_S, Observer
+from services.parts import Parts, analyst_of, indexer_of, resident_of, supervisor_of, trim
+from services.readiness import Readiness
+from services.settings import Settings
+from services.threads import repeated
+from services.wiring import (
+    LoadEngine,
+    WatchingEngine,
+    now_at,
+    open_index,
+    opened,
+    opened_bus,
+    wall_clock,
+)
+from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
+
+TRIM_EVERY_S = 600.0
+FOLLOW_EVERY_S = 2.0  # so that no question finds much to catch up with
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class Stopped(Exception):
+    """The process was told to stop before it had begun."""
+
+
+def run_alone(
+    service: Service, settings: Settings, load_engine: LoadEngine, stop: threading.Event
+) -> None:
+    """Be one service until `stop` is set, and then finish what is in hand.
+
+    Raises:
+        DataDirectoryError, HealthAddressUnusable, ModelUnavailable, StoreError, BusError,
+        WorkerCrashed
+    """
+    clock, metrics = wall_clock(), Metrics(service)
+    readiness = Readiness(metrics, monotonic_ns=clock.monotonic_ns)
+    with (
+        serving(settings, service),
+        told(settings, service, metrics, readiness),
+        ExitStack() as stack,
+    ):
+        starting = Starting(stop, readiness)
+        try:
+            stores = starting.until_there(
+                "record", lambda: stack.enter_context(opened(settings, make=True))
+            )
+            bus = starting.until_there("bus", lambda: stack.enter_context(opened_bus(settings)))
+            parts = Parts(stores, bus, clock, metrics)
+            if settings.health_address is not None:
+                observer = Observer(parts, readiness, (service,), now_at=now_at)
+                looking = repeated("observe", observer.look, every_s=LOOK_EVERY_S)
+                stack.enter_context(looking)
+            WORK[service](Alone(parts, load_engine, starting, readiness), stop)
+        except Stopped:
+            pass
+        except OURS:
+            raise
+        except Exception as error:
+            log.error("%s: %s", service, error, exc_info=error)
+            raise WorkerCrashed(service, reason=repr(error)) from error
+        readiness.misses("service", "it stops")
+    log.info("%s stopped", service)
+
+
+@contextmanager
+def told(
+    settings: Settings, service: str, metrics: Metrics, readiness: Readiness
+) -> Generator[None]:
+    """Tell health and measurements meanwhile, if somebody wants to know."""
+    with listening(settings.health_address, Face(service, metrics, readiness)) as url:
+        if url is not None:
+            log.info("health and metrics: %s", url)
+        yield
+
+
+class Starting:
+    """Gets what a service needs, and waits for what is away."""
+
+    def __init__(self, stop: threading.Event, readiness: Readiness) -> None:
+        self._stop = stop
+        self._readiness = readiness
+
+    def until_there(self, what: str, get: Callable[[], T]) -> T:
+        """What `get` gives, asked again while waiting may help.
+
+        Raises:
+            Stopped
+        """
+        wait_s = FIRST_WAIT_S
+        while not self._stop.is_set():
+            try:
+                got = get()
+            except Exception as error:
+                if action_for(error) is not Action.RETRY:
+                    raise
+                log.warning("%s: %s; again in %.1f s", what, error, wait_s)
+                self._readiness.misses(what, str(error))
+            else:
+                self._readiness.has(what)
+                return got
+            self._stop.wait(wait_s)
+            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
+        raise Stopped
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """What one service works with."""
+
+    parts: Parts
+    load_engine: LoadEngine
+    starting: Starting
+    readiness: Readiness
+
+    def engine(self) -> WatchingEngine:
+        self.readiness.misses("model", "it is being loaded")
+        engine = self.load_engine(self.parts.stores.settings)
+        self.readiness.has("model")
+        return engine
+
+
+def capture(alone: Alone, stop: threading.Event) -> None:
+    parts = alone.parts
+
+    def begun() -> Supervisor:
+        with standing_in(parts.stores.settings, Service.INDEX) as stood_in:
+            return supervisor_of(parts, stood_in=stood_in)
+
+    supervisor = alone.starting.until_there("record", begun)
+    alone.readiness.has("service")
+    with repeated("trim", lambda: trim(parts.bus), every_s=TRIM_EVERY_S):
+        supervisor.run(stop)
+
+
+def analyse(alone: Alone, stop: threading.Event) -> None:
+    engine = alone.engine()
+    worker = alone.starting.until_there("bus", lambda: analyst_of(alone.parts, engine))
+    alone.readiness.has("service")
+    worker.run(stop)
+
+
+def index(alone: Alone, stop: threading.Event) -> None:
+    stores = alone.parts.stores
+    keeper = IndexKeeper(
+        None,
+        stores.record,
+        stores.settings.index_path,
+        monotonic_ns=alone.parts.clock.monotonic_ns,
+    )
+    worker = alone.starting.until_there("bus", lambda: indexer_of(alone.parts, keeper))
+    alone.readiness.has("service")
+    try:
+        worker.run(stop)
+    finally:
+        keeper.save()
+
+
+def answer(alone: Alone, stop: threading.Event) -> None:
+    stores, engine = alone.parts.stores, alone.engine()
+    followed = alone.starting.until_there(
+        "record", lambda: FollowedIndex(open_index(stores, engine), stores.record)
+    )
+    resident = resident_of(
+        alone.parts,
+        engine,
+        followed.up_to_date,
+        on_listening=lambda: alone.readiness.has("service"),
+    )
+    with repeated("follow", followed.up_to_date, every_s=FOLLOW_EVERY_S):
+        resident.run(stop)
+    if not stop.is_set():
+        raise WorkerCrashed(Service.ANSWER, reason="it cannot make its socket; see above")
+
+
+WORK: dict[Service, Callable[[Alone, threading.Event], None]] = {
+    Service.CAPTURE: capture,
+    Service.ANALYSE: analyse,
+    Service.INDEX: index,
+    Service.ANSWER: answer,
+}
