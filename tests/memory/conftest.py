@@ -35,8 +35,8 @@ def redis_url(redis_server: str) -> Iterator[str]:
 
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
-    """A server that a test may harm."""
-    with closing(RedisServer()) as server:
+    """A server that a test may harm; what it acknowledged is on the disk."""
+    with closing(RedisServer("--appendfsync", "always")) as server:
         yield server
 
 

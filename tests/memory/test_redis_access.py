@@ -131,7 +131,7 @@ def test_settings_and_doctor_show_no_password(
     (check,) = (check for check in examine(settings) if check.name == "record")
     assert check.health is Health.OK
     assert check.found.startswith("Redis ")
-    assert "appendonly yes, appendfsync everysec" in check.found
+    assert "appendonly yes, appendfsync always" in check.found
     assert PASSWORD not in repr(examine(settings))
     guarded.kill()
     (check,) = (check for check in examine(settings) if check.name == "record")

@@ -50,25 +50,32 @@ def after(seconds: float, act: Callable[[], None]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.parametrize("fsync", ["always", "everysec"])
+@pytest.fixture(params=["always", "everysec"])
+def killed(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
+    with closing(RedisServer("--appendfsync", request.param)) as made:
+        yield made
+
+
 def test_a_killed_server_keeps_what_it_acknowledged_and_nothing_by_half(
-    own_redis: RedisServer, record: RedisRecord, fsync: str
+    killed: RedisServer,
 ) -> None:
-    own_redis.command("CONFIG", "SET", "appendfsync", fsync)
+    record = RedisRecord(killed.url())
+    record.add_stream(spec())
+    fsync = killed.command("CONFIG", "GET", "appendfsync").split()[-1]
     chance = random.Random(fsync)
     whole: set[str] = set()
     for round_number in range(KILLS):
         first = 100_000 * round_number
-        process = writer(own_redis.url(), first, first + 100_000, patience_s=0)
+        process = writer(killed.url(), first, first + 100_000, patience_s=0)
         assert process.stdout is not None
         early = process.stdout.readline()
         time.sleep(chance.uniform(0, 0.4))
-        own_redis.kill()
+        killed.kill()
         killed_s = time.monotonic()
         puts = acknowledged(process)
         assert early
         assert process.returncode == 1
-        own_redis.start()
+        killed.start()
 
         record.check()
         whole = {note.clip_id for note in record.clips() if len(note.events) == 9}
@@ -80,6 +87,7 @@ def test_a_killed_server_keeps_what_it_acknowledged_and_nothing_by_half(
         assert len(record.search_words("heron", limit=100_000)) == len(whole)
     revisions = [held.revision for held in record.vectors()]
     assert len(set(revisions)) == len(whole)
+    record.close()
 
 
 def test_a_writer_goes_on_by_itself_when_the_server_is_back(

@@ -21,7 +21,7 @@ from tests.services.scripted_engine import ScriptedEngine
 
 @pytest.fixture
 def server() -> Iterator[RedisServer]:
-    with closing(RedisServer()) as made:
+    with closing(RedisServer("--appendfsync", "always")) as made:
         yield made
 
 
