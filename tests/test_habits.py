@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from tests.conftest import EXCUSES, needless
+from tests.memory import redis_server
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "example.com"])
@@ -25,6 +26,7 @@ def test_a_skip_is_excused_by_a_true_reason_only(monkeypatch: pytest.MonkeyPatch
         ("a", "Skipped: the real footage is not here"),
         ("b", "Skipped: no GPU"),
         ("c", "Skipped: not in the mood"),
+        ("d", f"Skipped: {redis_server.MISSING}"),
     ]
 
-    assert [test for test, _ in needless(skips)] == ["b", "c"]
+    assert [test for test, _ in needless(skips)] == ["b", "c", "d"]
