@@ -84,7 +84,7 @@ class Worker(Generic[T]):
         self._pending: deque[Pending[T]] = deque()
         self._condemned: Exception | None = None
         self._again_from: int | None = None
-        self._committed = consumer.committed()
+        self._committed: int | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set.

@@ -19,15 +19,13 @@ makes new ones, so the bus outlives every restart of its brokers. Each wait has 
 
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Lock
 
 from kafka import KafkaProducer, errors
-from kafka.admin import ConfigResource, ConfigResourceType
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streaming.bus import (
-    MAX_VALUE_BYTES,
     NO_HEADERS,
     LogConsumer,
     Outgoing,
@@ -37,7 +35,7 @@ from streaming.bus import (
     count_trimmable,
     oldest_kept_ms,
 )
-from streaming.errors import BusRefused, RecordTooLarge
+from streaming.errors import BusClosed, BusRefused, BusUnavailable, RecordTooLarge
 from streaming.kafka_link import (
     FAULTS,
     PATIENCE_S,
@@ -48,11 +46,10 @@ from streaming.kafka_link import (
     discard,
 )
 from streaming.kafka_reader import KafkaReader
+from streaming.kafka_topics import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, make_topic, prepare_topic
 from streaming.topics import KEPT_UNTIL_TRIMMED, TOPICS, TopicPolicy
 
-MAX_BATCH_BYTES = 4 * 2**20
 RECORD_OVERHEAD_BYTES = 64  # more than lengths, times and offsets of a record take
-MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + MAX_VALUE_BYTES  # of a batch; room for its header
 LINGER_S = 1.0  # never waited for: every call flushes. Until then nothing of a batch is sent alone
 CLOSE_S = 1.0
 SCAN_RECORDS = 1000
@@ -116,14 +113,16 @@ class KafkaBus:
             return [future.get(timeout=0).offset for future in sent]
 
     def consumer(self, topic: str, *, group: str) -> "KafkaLogConsumer":
-        check_name(self._prefix + check_name(group))
+        self._link.refuse_closed()
+        for name in (topic, group):
+            check_name(self._prefix + check_name(name))
         return KafkaLogConsumer(self, topic, group=group)
 
     def reader(self, topic: str) -> KafkaReader:
         reader = KafkaReader(
             self._link,
             topic,
-            self.partition(topic),
+            partition=lambda: self.partition(topic),
             bounds=lambda: self.bounds(topic),
             monotonic_s=self._monotonic_s,
         )
@@ -218,22 +217,7 @@ class KafkaBus:
     def prepare(self, topic: str, policy: TopicPolicy) -> bool:
         """Make the topic, or have it follow the policy; return whether anything had to be done."""
         name = self._prefix + check_name(topic)
-
-        def prepare(admin: Admin) -> bool:
-            if _make_topic(admin, name, policy):
-                return True
-            [found] = admin.describe_configs(
-                [ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all"
-            )["topic"].values()
-            wanted = _configs(policy)
-            if all(found[key]["value"] == value for key, value in wanted.items()):
-                return False
-            done = admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, wanted)])
-            if (answer := done["topic"][name]) != "OK":
-                raise errors.InvalidConfigurationError(answer)
-            return True
-
-        return self._link.ask(prepare)
+        return self._link.ask(lambda admin: prepare_topic(admin, name, policy))
 
     def count_brokers(self) -> int:
         """How many brokers the cluster has; changes nothing there."""
@@ -245,7 +229,7 @@ class KafkaBus:
         name = check_name(self._prefix + check_name(topic))
         if name not in self._made:
             policy = TOPICS.get(topic, KEPT_UNTIL_TRIMMED)
-            self._link.ask(lambda admin: _make_topic(admin, name, policy))
+            self._link.ask(lambda admin: make_topic(admin, name, policy))
             self._made.add(name)
         return TopicPartition(name, 0)
 
@@ -311,17 +295,52 @@ class KafkaBus:
             discard(lambda: producer.close(timeout=CLOSE_S))
 
 
-class KafkaLogConsumer(LogConsumer):
-    """The consumer of a `KafkaBus`: a position of its own, a group's offset in Kafka."""
+class KafkaLogConsumer:
+    """The consumer of a `KafkaBus`: a position of its own, a group's offset in Kafka.
+
+    Made while no broker answers, it begins when one does.
+    """
 
     def __init__(self, bus: KafkaBus, topic: str, *, group: str) -> None:
         self._bus = bus
+        self._topic = topic
+        self._group = group
         self._reader = bus.reader(topic)
-        super().__init__(_GroupLog(bus, self._reader, group), topic, group=group)
+        self._consumer: LogConsumer | None = None
+        self._is_closed = False
+        with suppress(BusUnavailable):
+            self._begun()
+
+    @property
+    def position(self) -> int:
+        return self._begun().position
+
+    def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
+        return self._begun().poll(max_records=max_records, timeout_s=timeout_s)
+
+    def commit(self, offset: int) -> None:
+        self._begun().commit(offset)
+
+    def committed(self) -> int | None:
+        return self._begun().committed()
+
+    def seek(self, offset: int) -> None:
+        self._begun().seek(offset)
+
+    def lag(self) -> int:
+        return self._begun().lag()
 
     def close(self) -> None:
-        super().close()
+        self._is_closed = True
         self._bus.release(self._reader)
+
+    def _begun(self) -> LogConsumer:
+        if self._is_closed:
+            raise BusClosed
+        if self._consumer is None:
+            log = _GroupLog(self._bus, self._reader, self._group)
+            self._consumer = LogConsumer(log, self._topic, group=self._group)
+        return self._consumer
 
 
 class _GroupLog:
@@ -360,35 +379,3 @@ class _Encoded:
         names_bytes = sum(len(name.encode()) for name, _ in self.headers)
         overhead_bytes = RECORD_OVERHEAD_BYTES * (1 + len(self.headers))
         self.size_bytes = sum(map(len, parts)) + names_bytes + overhead_bytes
-
-
-def _make_topic(admin: Admin, name: str, policy: TopicPolicy) -> bool:
-    """Make the topic; False if it is there already.
-
-    Raises:
-        InvalidPartitionsError: it is there, with more than one partition.
-    """
-    [found] = admin.describe_topics([name])
-    if found["error_code"] == errors.UnknownTopicOrPartitionError.errno:
-        made = {"num_partitions": 1, "replication_factor": -1, "configs": _configs(policy)}
-        try:
-            admin.create_topics({name: made}, wait_for_metadata=True)
-        except errors.TopicAlreadyExistsError:  # another process was faster
-            return False
-        return True
-    if found["error_code"]:
-        raise errors.for_code(found["error_code"])(f"topic {name!r}")
-    if (count := len(found["partitions"])) > 1:
-        raise errors.InvalidPartitionsError(f"topic {name!r} has {count} partitions, not one")
-    return False
-
-
-def _configs(policy: TopicPolicy) -> dict[str, str]:
-    """What Kafka is told of a topic. Compacted ones can be trimmed too, hence both policies."""
-    return {
-        "cleanup.policy": "compact,delete" if policy.is_compacted else "delete",
-        "retention.ms": str(-1 if policy.keep_s is None else policy.keep_s * 1000),
-        "retention.bytes": "-1",
-        "max.message.bytes": str(MAX_MESSAGE_BYTES),
-        "message.timestamp.type": "CreateTime",
-    }

@@ -68,9 +68,15 @@ class _Bootstrap(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for argument in record.args if isinstance(record.args, tuple) else ():
-            is_telling = not isinstance(argument, errors.KafkaTimeoutError)
-            if isinstance(argument, Exception) and is_telling:
-                self.last = argument
+            if isinstance(argument, Exception) and not isinstance(
+                argument, errors.KafkaTimeoutError
+            ):
+                self._hear(argument)
+
+    def _hear(self, error: Exception) -> None:
+        """Prefer an answer to a connection that broke off."""
+        if self.last is None or not is_refusal(self.last):
+            self.last = error
 
 
 # Its lines of level DEBUG hold passwords, and what it says of failures is said by our errors.
@@ -261,5 +267,7 @@ def _described(error: Exception) -> str:
         return "no answer in time"
     if isinstance(error, errors.SaslAuthenticationFailedError):
         return "wrong user name or password"
+    if str(error).endswith("socket disconnected"):
+        return "connected, and then cut off, as a wrong user name or password is by some"
     name = type(error).__name__.removesuffix("Error")
     return f"{name}: {error}" if str(error) else name

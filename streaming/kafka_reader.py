@@ -30,20 +30,22 @@ class KafkaReader:
         self,
         link: KafkaLink,
         topic: str,
-        partition: TopicPartition,
         *,
+        partition: Callable[[], TopicPartition],
         bounds: Callable[[], tuple[int, int]],
         monotonic_s: Callable[[], float],
     ) -> None:
         """
         Args:
+            partition: makes the topic if need be, and says where it is.
             bounds: asks for begin and end offset, not through the client that reads: it would be
                 answered only after the fetch that waits for records.
         """
         self._link = link
         self._bounds = bounds
         self._topic = topic
-        self._partition = partition
+        self._find_partition = partition
+        self._partition = TopicPartition(topic, 0)
         self._monotonic_s = monotonic_s
         self._lock = Lock()
         self._client: Reading | None = None
@@ -78,6 +80,7 @@ class KafkaReader:
             self._drop()
 
     def _connected(self) -> Reading:
+        self._partition = self._find_partition()
         client = self._link.connect(
             KafkaConsumer,
             group_id=None,
