@@ -4,6 +4,7 @@
 in `EXCUSES`: a skip is how a check gets lost without anybody noticing.
 """
 
+import gc
 import importlib.util
 import socket
 import sys
@@ -150,3 +151,10 @@ def kafka_servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -
         return named
     server: KafkaServer = request.getfixturevalue("kafka_server")
     return server.servers
+
+
+@pytest.fixture(scope="module")
+def collected_litter() -> Iterator[None]:
+    """What a module leaves to the garbage collector is collected while the module runs."""
+    yield
+    gc.collect()

@@ -1,5 +1,7 @@
 """The whole service with its messages in Kafka: the same memory, and nobody lags behind."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import uuid4
 
@@ -7,6 +9,7 @@ from services.settings import Settings, load_settings
 from services.topics import prepare_topics
 from services.wiring import opened
 from tests.services.conftest import remember
+from tests.streaming.kafka_server import KafkaServer
 
 
 def remembered(settings: Settings) -> list[tuple[str, str]]:
@@ -30,3 +33,20 @@ def test_a_film_is_remembered_as_with_the_embedded_bus(
         for group in state.groups
     }
     assert lags == {("segments", "analyse"): 0, ("clips", "index"): 0}
+
+
+def test_a_service_that_finds_no_broker_waits_for_one(
+    settings: Settings, kafka_server: KafkaServer, light_film: Path, tmp_path: Path
+) -> None:
+    on_kafka = load_settings(
+        data=tmp_path / "on-kafka", kafka=kafka_server.servers, kafka_prefix=f"{uuid4().hex}."
+    )
+    kafka_server.kill()
+    with ThreadPoolExecutor(1) as pool:
+        watching = pool.submit(remember, on_kafka, "cam", light_film)
+        time.sleep(1)
+        assert not watching.done()
+        assert kafka_server.start()
+        watching.result(60)
+
+    assert remembered(on_kafka) == remembered(settings)

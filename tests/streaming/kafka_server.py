@@ -29,6 +29,12 @@ JAVA = (
     " -XX:-UsePerfData -Djava.awt.headless=true"
 ).split()
 READY = "Kafka Server started"
+LITTERED = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.usefixtures("collected_litter"),
+]
+"""For modules that kill brokers: kafka-python leaves what it tried in vain to the collector."""
+
 FETCH_S, START_S = 600, 90
 TRIES = 3
 
@@ -103,7 +109,7 @@ class KafkaServer:
         keystore = self._folder / "broker.p12"
         for command in (KEY, CERTIFICATE):
             words = command.format(keystore=keystore, password=PASSWORD, file=self.certificate)
-            subprocess.run(words.split(), check=True, capture_output=True, timeout=START_S)
+            run(*words.split())
         for _ in range(TRIES):
             self.port, self.secure_port, controller_port = (free_port() for _ in range(3))
             listeners = (
@@ -122,12 +128,7 @@ class KafkaServer:
             )
             cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
             formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
-            subprocess.run(
-                [*self._command(*formatting), "-c", str(self._properties)],
-                check=True,
-                capture_output=True,
-                timeout=START_S,
-            )
+            run(*self._command(*formatting, "-c", str(self._properties)))
             if self.start():
                 return
         pytest.fail(f"the Kafka broker did not start:\n{self._log.read_text()[-3000:]}")
@@ -168,6 +169,14 @@ class KafkaServer:
 
     def _command(self, *words: str) -> list[str]:
         return [*JAVA, "-cp", f"{self._jars}/*", *words]
+
+
+def run(*command: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, timeout=START_S)
+    if done.returncode:
+        pytest.fail(
+            f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        )
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """What a bus in Kafka adds: brokers that die and come back, passwords, limits, and its topics."""
 
-import gc
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,11 +18,10 @@ from streaming.kafka_bus import KafkaBus
 from streaming.kafka_link import KafkaAccess
 from streaming.kafka_topics import MAX_BATCH_BYTES
 from streaming.topics import TOPICS, TopicPolicy
-from tests.streaming.kafka_server import PASSWORD, USER, KafkaServer
+from tests.streaming.kafka_server import LITTERED, PASSWORD, USER, KafkaServer
 from tests.streaming.servers import free_port
 
-# A connection that kafka-python tried in vain it leaves to the garbage collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = LITTERED
 
 NOW_MS = 1_700_000_000_000
 LONG_S = 30.0
@@ -32,12 +30,6 @@ BOUND_S = 12.0  # no call may take longer, whatever the broker does; a machine m
 
 def opened(servers: str, *, prefix: str = "") -> KafkaBus:
     return KafkaBus(KafkaAccess(servers), now_ms=lambda: NOW_MS, prefix=prefix)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def no_litter() -> Iterator[None]:
-    yield
-    gc.collect()
 
 
 @pytest.fixture
