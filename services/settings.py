@@ -48,6 +48,11 @@ class Settings(BaseSettings):
     model_threads: int = Field(
         default=0, ge=0, description="CPU threads of the model; 0: one less than there are cores."
     )
+    device: str = Field(
+        default="cpu",
+        pattern=r"^(cpu|cuda(:[0-9]+)?)$",
+        description="Where the model computes: cpu, cuda, or cuda:1 for the second GPU.",
+    )
     decode_threads: int = Field(default=1, ge=1, description="CPU threads that decode a segment.")
     redis: SecretStr | None = Field(
         default=None,

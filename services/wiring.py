@@ -54,14 +54,17 @@ def load_engine(settings: Settings) -> WatchingEngine:
     Raises:
         ModelUnavailable: it cannot be loaded.
     """
+    import torch
     from transformers.utils import logging as transformers_logging
 
     from models.transformers_engine import TransformersEngine
 
     transformers_logging.disable_progress_bar()
+    if settings.device != "cpu" and not torch.cuda.is_available():
+        raise ModelUnavailable(str(settings.model), reason="torch finds no GPU")
     threads = settings.model_threads or max(1, (os.cpu_count() or 1) - SPARED_CORES)
     try:
-        return TransformersEngine.load(settings.model, num_threads=threads)
+        return TransformersEngine.load(settings.model, num_threads=threads, device=settings.device)
     except CheckpointUnreadable as error:
         raise ModelUnavailable(str(settings.model), reason=error.why) from error
 
