@@ -5,6 +5,7 @@ torch or faiss is imported inside the command that needs it, so that the others 
 """
 
 import logging
+import sys
 import threading
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import typer
 from services import cli_questions, cli_run, cli_topics
 from services.console import (
     EXIT_FAILED,
+    EXIT_USAGE,
     Json,
     Tools,
     print_json,
@@ -24,7 +26,7 @@ from services.console import (
 )
 from services.coverage import asked_of
 from services.doctor import examine, is_well
-from services.errors import BadTime, NothingStored
+from services.errors import BadTime, NothingStored, SettingsError
 from services.export import export as export_footage
 from services.locks import Service, is_running
 from services.logs import log_to
@@ -53,7 +55,12 @@ app = typer.Typer(
 
 
 def main() -> None:
-    app(obj=Tools())
+    try:
+        tools = Tools()
+    except SettingsError as error:  # before there is a console to report to
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(EXIT_USAGE)
+    app(obj=tools)
 
 
 @app.callback()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from services.cli import main
 from services.errors import SettingsError
 from services.settings import Settings, load_settings
 
@@ -37,6 +38,18 @@ def test_a_value_that_cannot_be_used_is_named(monkeypatch: pytest.MonkeyPatch) -
 
     with pytest.raises(SettingsError, match="LONGWATCH_MODEL_THREADS cannot be used"):
         load_settings()
+
+
+def test_a_command_with_a_bad_setting_says_which(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LONGWATCH_DECODE_THREADS", "many")
+
+    with pytest.raises(SystemExit) as ended:
+        main()
+
+    assert ended.value.code == 2
+    assert capsys.readouterr().err.startswith("error: LONGWATCH_DECODE_THREADS cannot be used")
 
 
 def test_every_setting_says_what_it_is_for() -> None:
