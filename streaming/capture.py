@@ -34,7 +34,7 @@ from streaming.messages import NS_PER_S, CaptureMessage, GapReason, SegmentReady
 from streaming.progress import CapturePlan, CapturePosition, CaptureStatus, StreamState
 from streaming.reel import Fingerprint
 from streaming.sources import ALWAYS_LIVE, Source, open_source, parse_source
-from streaming.take import NAP_S, Take, media_now_ns
+from streaming.take import NAP_S, Before, Take, media_now_ns
 
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
@@ -120,22 +120,21 @@ class Capture:
             StreamingError: there never will be a connection.
             Stopped
         """
+        begun_ns = media_now_ns(self._clock, self._plan.epoch_at)
         try:
             with open_source(self._plan.url, self._plan.options) as source:
                 if source.is_finite and self._is_live:  # its playlist was closed in the meantime
                     return self._end()
                 self._is_live = not source.is_finite
-                return self._follow(source)
+                return self._follow(source, begun_ns)
         except StreamingError as error:
             if self._is_hopeless(error):
                 raise
             return error
 
-    def _follow(self, source: Source) -> StreamingError | None:
-        outage = self._outage if self._is_live else None
-        take = Take(
-            source, self._plan, self._clock, self._delivery, outage=outage, known=self._known
-        )
+    def _follow(self, source: Source, begun_ns: int) -> StreamingError | None:
+        before = Before(begun_ns, self._outage if self._is_live else None, self._known)
+        take = Take(source, self._plan, self._clock, self._delivery, before)
         self._show(
             state=StreamState.RUNNING,
             detail="",

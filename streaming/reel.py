@@ -8,6 +8,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 
+from streaming.arrivals import Arrivals
 from streaming.clock import Stamped, Timeline
 from streaming.cutter import CutPolicy, Cutter, Piece
 from streaming.reorder import Reorder
@@ -61,10 +62,14 @@ class Reel:
         self._frames = 0
         self._unstamped = 0
         self.damaged_packets = 0
-        self.first_keyframe_at_ns: int | None = None
-        """When the first packet that can be used came."""
+        self.arrivals = Arrivals(track.time_base)
         self.keyframes: deque[tuple[Fingerprint, int]] = deque(maxlen=KEYFRAMES_REMEMBERED)
         """The latest ones with their place on the line, of a source that gives some twice."""
+
+    def taken_ns(self, pts: int) -> int | None:
+        """When the picture at `pts` was taken, as far as arrivals tell; None before the first."""
+        late = self.timeline.interval_ticks if self.source.is_late_by_one else 0
+        return self.arrivals.taken_ns(pts - late)
 
     @property
     def latest_dts(self) -> int:
@@ -97,7 +102,7 @@ class Reel:
             self._add_sound(packet)
             return
         if packet.is_keyframe:
-            self._note_keyframe(packet, at_ns)
+            self._note_keyframe(packet)
         self._unstamped += packet.dts is None
         for ordered in (packet,) if self._reorder is None else self._reorder.add(packet):
             yield from self._place(ordered, at_ns)
@@ -125,6 +130,8 @@ class Reel:
     def _place(self, packet: AnyPacket, at_ns: int | None) -> Iterator[Piece]:
         for stamped in self.timeline.place(packet, pts=packet.pts, dts=packet.dts, at_ns=at_ns):
             yield from self._add_video(stamped)
+            if at_ns is not None:
+                self.arrivals.note(stamped.pts, at_ns)
 
     def _add_video(self, stamped: Stamped[AnyPacket]) -> Iterator[Piece]:
         if self.first_dts is None:
@@ -148,9 +155,7 @@ class Reel:
             unframed.pts, unframed.dts = pts, dts
             self._cutter.add_sound(unframed)
 
-    def _note_keyframe(self, packet: AnyPacket, at_ns: int | None) -> None:
-        if self.first_keyframe_at_ns is None:
-            self.first_keyframe_at_ns = at_ns
+    def _note_keyframe(self, packet: AnyPacket) -> None:
         if self.source.has_moving_window and packet.pts is not None:
             fingerprint = (packet.pts, zlib.crc32(packet))
             self.keyframes.append((fingerprint, packet.pts + self.timeline.shift_ticks))

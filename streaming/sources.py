@@ -214,6 +214,11 @@ class Source:
         return "hls" in self.container
 
     @property
+    def is_late_by_one(self) -> bool:
+        """Whether a picture is given only when the next begins: nothing else tells its end."""
+        return self.container in ("rtsp", "mpegts")
+
+    @property
     def container(self) -> str:
         """FFmpeg's name of the format."""
         return self._container.format.name

@@ -4,13 +4,17 @@ Knows one connection; `streaming.capture` decides what comes before and after it
 
 Where media time begins for a connection:
     recording          its first frame is at zero. What lies before the position is read past.
-    live               the first keyframe is where the wall clock stands when it comes, counted
-                       from the epoch, and never before the position.
+    live               the first keyframe is where the wall clock stood when it was taken, counted
+                       from the epoch. `streaming.arrivals` tells when that was, a moment later:
+                       until then pieces are held back. Of a source that is not settled in time,
+                       or contradicts the position by much, it is where the clock stood when the
+                       connection was begun, or later, and never before the position.
     live, seen before  a keyframe that the connection before gave too keeps its time, and what
                        lies before the position is left out.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from streaming.clock import MediaClock, WallClock, to_ns
@@ -26,6 +30,8 @@ from streaming.tracks import AnyPacket
 
 NAP_S = 0.2  # how long a wait may sleep before it looks whether to stop
 PACE_MAX_WAIT_S = 10.0  # a hole in a recording is not waited for
+HELD_MAX_NS = 30 * NS_PER_S  # of footage, until it is known when it was taken
+PAST_MAX_NS = 60 * NS_PER_S  # servers give some of the past to those who join, and not more
 TRUNCATED_NS = NS_PER_S  # a recording that ends so much before its declared end was cut short
 
 
@@ -33,6 +39,18 @@ def media_now_ns(clock: WallClock, epoch_at: datetime) -> int:
     """Where media time of a live stream stands now."""
     epoch_ns = (epoch_at - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1) * 1000
     return max(0, clock.now_ns() - epoch_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What came before a connection."""
+
+    begun_ns: int
+    """Where media time of a live stream stood when connecting began."""
+    outage: GapReason | None
+    """Why nothing was captured since the position, of a live source."""
+    known: Mapping[Fingerprint, int]
+    """Media times of keyframes that the connection before gave."""
 
 
 class Take:
@@ -44,22 +62,16 @@ class Take:
         plan: CapturePlan,
         clock: WallClock,
         delivery: Delivery,
-        *,
-        outage: GapReason | None,
-        known: Mapping[Fingerprint, int],
+        before: Before,
     ) -> None:
-        """
-        Args:
-            outage: why nothing was captured since the position, of a live source.
-            known: media times of keyframes that the connection before gave.
-        """
         self._source = source
         self._plan = plan
         self._clock = clock
         self._delivery = delivery
-        self._outage = outage
-        self._known = known
+        self._before = before
+        self._outage = before.outage
         self._media: MediaClock | None = None
+        self._held: list[Piece] = []
         self._pace = _Pace(clock)
         self._silent_since_ns = clock.monotonic_ns()
         unpaced = source.is_finite and not plan.realtime
@@ -83,8 +95,9 @@ class Take:
                 if stopped := stop():
                     break
                 at_ns = media_now_ns(self._clock, self._plan.epoch_at) if is_live else None
-                for piece in self.reel.add(packet, at_ns=at_ns):
-                    self._keep(piece, on_kept)
+                self._held.extend(self.reel.add(packet, at_ns=at_ns))
+                if self._held:
+                    self._hand_on(on_kept)
                 if is_live:
                     self._watch(packet)
                 elif self._plan.realtime:
@@ -117,15 +130,25 @@ class Take:
     def keyframe_times(self) -> dict[Fingerprint, int]:
         """Media times of the latest keyframes, by which the next connection may know its place."""
         if self._media is None:
-            return dict(self._known)
+            return dict(self._before.known)
         return {mark: self._media.media_ns_of(pts) for mark, pts in self.reel.keyframes}
 
     def _finish(self, on_kept: Callable[[SegmentReady], None]) -> None:
-        for piece in self.reel.finish():
-            self._keep(piece, on_kept)
+        self._held.extend(self.reel.finish())
+        if self._held:
+            self._hand_on(on_kept, is_last=True)
 
-    def _keep(self, piece: Piece, on_kept: Callable[[SegmentReady], None]) -> None:
-        media = self._media = self._media or self._first_anchor(piece)
+    def _hand_on(self, on_kept: Callable[[SegmentReady], None], *, is_last: bool = False) -> None:
+        """Keep the pieces that are held, unless it will soon be known better when they were."""
+        self._media = self._media or self._anchor(is_last=is_last)
+        if self._media is not None:
+            held, self._held = self._held, []
+            for piece in held:
+                self._keep(piece, self._media, on_kept)
+
+    def _keep(
+        self, piece: Piece, media: MediaClock, on_kept: Callable[[SegmentReady], None]
+    ) -> None:
         position_ns = self._delivery.position.end_ns
         start_ns, end_ns = media.media_ns_of(piece.start_pts), media.media_ns_of(piece.end_pts)
         if end_ns <= position_ns:
@@ -146,15 +169,24 @@ class Take:
         self._outage = None
         on_kept(ready)
 
-    def _first_anchor(self, piece: Piece) -> MediaClock:
-        base = self._source.time_base
+    def _anchor(self, *, is_last: bool) -> MediaClock | None:
+        """Where the pieces that are held lie; None if that shall be asked again."""
+        base, first_pts = self._source.time_base, self._held[0].start_pts
         if self._source.is_finite:
-            return MediaClock(base, piece.start_pts, 0)
+            return MediaClock(base, first_pts, 0)
         for mark, pts in self.reel.keyframes:
-            if (known_ns := self._known.get(mark)) is not None:
+            if (known_ns := self._before.known.get(mark)) is not None:
                 return MediaClock(base, pts, known_ns)
-        arrived_ns = self.reel.first_keyframe_at_ns or 0
-        return MediaClock(base, piece.start_pts, max(arrived_ns, self._delivery.position.end_ns))
+        position_ns = self._delivery.position.end_ns
+        taken_ns = self.reel.taken_ns(first_pts)
+        if taken_ns is None:
+            return MediaClock(base, first_pts, max(self._before.begun_ns, position_ns))
+        if self.reel.arrivals.is_settled and taken_ns >= position_ns - PAST_MAX_NS:
+            return MediaClock(base, first_pts, taken_ns)
+        held_ns = to_ns(self._held[-1].end_pts - first_pts, base)
+        if not (is_last or self.reel.arrivals.is_settled or held_ns > HELD_MAX_NS):
+            return None
+        return MediaClock(base, first_pts, max(taken_ns, self._before.begun_ns, position_ns))
 
     def _read_ns(self) -> int:
         """How far into a recording the packets have come, counted from its first."""
