@@ -3,8 +3,9 @@
 A stream that is added while the service runs is captured within a second, one that is forgotten is
 let go of. What a capture publishes goes into the record's catalogue first and on the bus second, so
 that a kill in between leaves a message too few on the bus; the last messages of every stream are
-therefore published again when the service starts, and whoever follows the topic drops what it has
-seen. Statuses go to the record, where `longwatch streams` reads them.
+therefore published again when the service starts (`Announcer`), and whoever follows the topic drops
+what it has seen. A bus that is away just then keeps no camera from being captured. Statuses go to
+the record, where `longwatch streams` reads them.
 """
 
 import logging
@@ -24,7 +25,7 @@ from services.registry import Registry
 from streaming.bus import Bus
 from streaming.capture import Capture
 from streaming.clock import WallClock
-from streaming.errors import BusUnavailable
+from streaming.errors import BusError, BusUnavailable
 from streaming.footage import FootageStore
 from streaming.messages import (
     NS_PER_S,
@@ -57,14 +58,53 @@ class CaptureParts:
     metrics: Metrics = field(default_factory=Metrics)
 
 
+class Announcer:
+    """Publishes the last messages of each stream once more: a kill may have come before.
+
+    Nothing new of a stream may be published before that.
+    """
+
+    def __init__(self, record: Record, bus: Bus) -> None:
+        self._record = record
+        self._bus = bus
+        self._left = {spec.stream_id: spec for spec in record.streams()}
+        self._announcing = threading.Lock()
+
+    def announce_all(self) -> None:
+        for stream_id in list(self._left):
+            self.announce(stream_id)
+
+    def announce(self, stream_id: str) -> None:
+        """Do so for one stream, unless it is done."""
+        if stream_id not in self._left:
+            return
+        with self._announcing:
+            if (spec := self._left.get(stream_id)) is not None:
+                self._publish_last(spec)
+                del self._left[stream_id]
+
+    def _publish_last(self, spec: StreamSpec) -> None:
+        record = self._record
+        mark_ns = captured_until_ns(record, spec)
+        last = [Span(stream_id=spec.stream_id, start_ns=max(0, mark_ns - 1), end_ns=mark_ns + 1)]
+        for message in (*record.segments(last)[-1:], *record.gaps(last)[-1:]):
+            publish(self._bus, message)
+        ended_ns = record.ended_ns(spec.stream_id)
+        if ended_ns is not None:
+            publish(self._bus, StreamEnded(stream_id=spec.stream_id, end_ns=ended_ns))
+
+
 class StreamCapture:
     """One stream: its capture, the thread it runs in, and its way into record and bus."""
 
-    def __init__(self, spec: StreamSpec, parts: CaptureParts) -> None:
+    def __init__(
+        self, spec: StreamSpec, parts: CaptureParts, announcer: Announcer | None = None
+    ) -> None:
         epoch_at = spec.epoch_at or parts.registry.begin(spec)
         self.spec = spec
         self.crash: Exception | None = None
         self._parts = parts
+        self._announcer = announcer
         self._stop = threading.Event()
         self._written: tuple[StreamState, int] | None = None
         self._drops: dict[Drop, int] = {}
@@ -109,6 +149,8 @@ class StreamCapture:
 
     def _publish(self, message: CaptureMessage) -> None:
         try:
+            if self._announcer is not None:
+                self._announcer.announce(self.spec.stream_id)
             catalogue(self._parts.record, message)
         except (SpanForgotten, UnknownStream):
             if isinstance(message, SegmentReady):
@@ -166,6 +208,7 @@ class Supervisor:
 
     def __init__(self, parts: CaptureParts) -> None:
         self._parts = parts
+        self._announcer = Announcer(parts.record, parts.bus)
         self._captures: dict[str, StreamCapture] = {}
 
     @property
@@ -179,7 +222,6 @@ class Supervisor:
             WorkerCrashed: a capture failed in a way that concerns all of them.
         """
         try:
-            self._announce_again()
             while not stop.is_set():
                 self._look()
                 stop.wait(LOOK_S)
@@ -193,16 +235,19 @@ class Supervisor:
                 capture.join(STOP_S)
 
     def _look(self) -> None:
+        """Do what can be done just now; what cannot waits for the next look."""
+        for act in (self._announcer.announce_all, self._follow_registry):
+            try:
+                act()
+            except (StoreError, BusError) as error:
+                if action_for(error) is not Action.RETRY:
+                    raise
+
+    def _follow_registry(self) -> None:
         record = self._parts.record
-        try:
-            specs = {spec.stream_id: spec for spec in record.streams()}
-            paused = {
-                name for name, spec in specs.items() if record.cursor(cursor_of(PAUSED, spec))
-            }
-            self._follow(specs, paused)
-        except StoreError as error:
-            if action_for(error) is not Action.RETRY:
-                raise
+        specs = {spec.stream_id: spec for spec in record.streams()}
+        paused = {name for name, spec in specs.items() if record.cursor(cursor_of(PAUSED, spec))}
+        self._follow(specs, paused)
 
     def _follow(self, specs: dict[str, StreamSpec], paused: set[str]) -> None:
         for name, capture in list(self._captures.items()):
@@ -215,26 +260,11 @@ class Supervisor:
                     del self._captures[name]
         for name in specs.keys() - self._captures.keys():
             if name not in paused:
-                self._captures[name] = StreamCapture(specs[name], self._parts)
+                self._captures[name] = StreamCapture(specs[name], self._parts, self._announcer)
             elif not is_let_go(self._parts.record.status(name)):
                 let_go = CaptureStatus(state=StreamState.PAUSED, detail=LET_GO)
                 status = shown_status(let_go, self._parts.registry.now_at())
                 self._parts.record.set_status(name, status)
-
-    def _announce_again(self) -> None:
-        """Publish the last messages of each stream once more: a kill may have come before."""
-        record = self._parts.record
-        for spec in record.streams():
-            mark_ns = captured_until_ns(record, spec)
-            last = [
-                Span(stream_id=spec.stream_id, start_ns=max(0, mark_ns - 1), end_ns=mark_ns + 1)
-            ]
-            for message in (*record.segments(last)[-1:], *record.gaps(last)[-1:]):
-                publish(self._parts.bus, message)
-            ended_ns = record.ended_ns(spec.stream_id)
-            if ended_ns is not None:
-                message = StreamEnded(stream_id=spec.stream_id, end_ns=ended_ns)
-                publish(self._parts.bus, message)
 
 
 def catalogue(record: Record, message: CaptureMessage) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Callable
 from services.metrics import Metrics
 from streaming.messages import NS_PER_S
 
-STALE_NS = 20 * NS_PER_S
-"""Longer than the slowest look at an engine that is away takes: `streaming.kafka_link.PATIENCE_S`
-for each of a few questions."""
+STALE_NS = 30 * NS_PER_S
+"""Longer than a look takes when both engines are away, which each wait a while for theirs."""
 
 
 class Readiness:

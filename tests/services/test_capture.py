@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from services.registry import NewStream
 from services.settings import Settings
 from services.wiring import Stores, opened, opened_bus, wall_clock
 from streaming.bus import Bus
+from streaming.errors import BusUnavailable
 from streaming.messages import NS_PER_S, TOPIC_SEGMENTS
 from streaming.progress import StreamState
 from tests.services.films import film
@@ -129,3 +131,45 @@ def test_a_bug_in_a_capture_ends_the_service(
 
         with pytest.raises(WorkerCrashed, match="capture failed"):
             Supervisor(parts_of(stores, bus)).run(threading.Event())
+
+
+def test_a_bus_that_is_away_at_the_start_is_waited_for(
+    captured: Settings, light_film: Path
+) -> None:
+    with opened(captured) as stores, opened_bus(captured) as bus:
+        stores.registry.add(NewStream("late", str(light_film)))
+        away = AwayBus(bus)
+        supervisor, stop = Supervisor(parts_of(stores, cast(Bus, away))), threading.Event()
+        thread = threading.Thread(target=supervisor.run, args=(stop,))
+        before = bus.end_offset(TOPIC_SEGMENTS)
+        thread.start()
+        try:
+            wait_for(lambda: state_of(stores, "late") == StreamState.PAUSED)
+            assert bus.end_offset(TOPIC_SEGMENTS) == before
+            away.is_back = True
+            wait_for(lambda: state_of(stores, "late") == StreamState.ENDED)
+        finally:
+            stop.set()
+            thread.join()
+        keys = [
+            record.key
+            for record in bus.consumer(TOPIC_SEGMENTS, group="test").poll(
+                max_records=100, timeout_s=0
+            )
+        ]
+
+    assert "late" in keys
+    assert "cam" in keys[before:], "its last messages were announced again"
+
+
+class AwayBus:
+    """A bus that takes nothing until it is back."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self.is_back = False
+
+    def publish(self, topic: str, **record: Any) -> int:
+        if not self.is_back:
+            raise BusUnavailable("bus", reason="it is away")
+        return self._bus.publish(topic, **record)

@@ -80,7 +80,7 @@ def test_engines_that_nobody_could_look_at_for_long_are_not_ready(told: Told) ->
     assert told.readiness.why_not() is None
 
     told.now_ns += STALE_NS + 1
-    assert told.readiness.why_not() == "engines: no word from them for 20 s"
+    assert told.readiness.why_not() == "engines: no word from them for 30 s"
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tests.services.processes import Services, measured, until
 from tests.services.scripted_engine import WIDTH
 from tests.services.test_cli import run
 
-KILLS = 8
+KILLS = 4
 SLOWNESS_S = "0.15"
 """How long a note takes, so that there is something to kill."""
 
@@ -97,7 +97,7 @@ def test_four_processes_remember_and_answer_what_one_does(
 def test_whichever_is_killed_whenever_the_memory_is_that_of_an_undisturbed_run(
     empty: Settings, tmp_path: Path, services_on: Made
 ) -> None:
-    parts = story(("dark", 31), ("bright", 9), ("dim", 60), ("dark", 45), ("bright", 55))
+    parts = story(("dark", 31), ("bright", 9), ("dim", 45), ("dark", 15))
     path = film(tmp_path / "film.mp4", parts, fps=1)
     undisturbed = load_settings(data=tmp_path / "undisturbed")
     for one in (empty, undisturbed):
