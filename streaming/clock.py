@@ -9,7 +9,8 @@ What happens to each defect:
     wrap-around (33 and 32 bits)     counted on
     no stamp                         extrapolated from the last one and the frame interval
     one stamp far from the others    its packet is taken as unstamped
-    jump back, or ahead beyond belief   the line goes on from the last packet, no time passes
+    jump back, or ahead beyond belief   the line goes on from the last packet, no time passes; of a
+                                     live source it is marked: only arrivals tell what time passed
     jump ahead that may be true      kept, and marked: this time was not captured
 
 A jump is believed once a second packet confirms it, so one packet may be held back, and packets
@@ -67,6 +68,7 @@ class Stamped(Generic[T]):
     pts: int
     dts: int
     after_jump: bool = False  # the source left out time just before this packet
+    after_restart: bool = False  # and how much, its stamps do not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ class Timeline(Generic[T]):
         self._leading: list[_Arrival[T]] = []
         self._held: _Arrival[T] | None = None
         self._first_arrival: tuple[int, int] | None = None  # (wall ns, ticks)
+        self._placed = 0
         self.jumps = 0
         self.unstamped = 0
 
@@ -124,6 +127,7 @@ class Timeline(Generic[T]):
             if 0 < step <= self._suspicious and 0 <= offset <= self._suspicious:
                 self._interval, self._last_offset = step, offset
                 self._last_dts = last + step
+                self._placed += 1
                 return (Stamped(item, pts + self._shift, last + step),)
         return self._place_slowly(_Arrival(item, pts, dts, at_ns))
 
@@ -180,6 +184,7 @@ class Timeline(Generic[T]):
             pts = self._presentation(arrival.pts, dts)
             found.append(Stamped(arrival.item, pts, dts))
             self._last_dts = dts
+        self._placed += len(found)
         self._last_offset = found[-1].pts - found[-1].dts
         return found
 
@@ -193,7 +198,9 @@ class Timeline(Generic[T]):
                 return arrival.pts - self._last_offset - index * self._interval
         return 0
 
-    def _accept(self, arrival: _Arrival[T], *, after_jump: bool = False) -> Stamped[T]:
+    def _accept(
+        self, arrival: _Arrival[T], *, after_jump: bool = False, after_restart: bool = False
+    ) -> Stamped[T]:
         assert arrival.dts is not None and self._last_dts is not None
         self._shift = self._unwrap(arrival.dts)
         dts = arrival.dts + self._shift
@@ -203,7 +210,8 @@ class Timeline(Generic[T]):
         self._last_dts = dts
         pts = self._presentation(arrival.pts, dts)
         self._last_offset = pts - dts
-        return Stamped(arrival.item, pts, dts, after_jump)
+        self._placed += 1
+        return Stamped(arrival.item, pts, dts, after_jump or after_restart, after_restart)
 
     def _presentation(self, pts: int | None, dts: int) -> int:
         """The line's pts; showing lies at or after decoding, and not far."""
@@ -221,7 +229,8 @@ class Timeline(Generic[T]):
         if 0 < ahead <= self._believable and self._backed_by_arrival(held):
             return self._accept(held, after_jump=True)
         self._shift = self._last_dts + self._interval - held.dts
-        return self._accept(held)
+        # of the very first packet, RTSP's stamp is a guess: then that one was wrong
+        return self._accept(held, after_restart=held.at_ns is not None and self._placed > 1)
 
     def _backed_by_arrival(self, held: _Arrival[T]) -> bool:
         """Whether a live source can have lived through the time by which it jumped."""

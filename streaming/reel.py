@@ -63,13 +63,14 @@ class Reel:
         self._unstamped = 0
         self.damaged_packets = 0
         self.arrivals = Arrivals(track.time_base)
+        """Of the packets since the source last started its stamps anew."""
         self.keyframes: deque[tuple[Fingerprint, int]] = deque(maxlen=KEYFRAMES_REMEMBERED)
         """The latest ones with their place on the line, of a source that gives some twice."""
 
-    def taken_ns(self, pts: int) -> int | None:
+    def taken_ns(self, pts: int, arrivals: Arrivals) -> int | None:
         """When the picture at `pts` was taken, as far as arrivals tell; None before the first."""
         late = self.timeline.interval_ticks if self.source.is_late_by_one else 0
-        return self.arrivals.taken_ns(pts - late)
+        return arrivals.taken_ns(pts - late)
 
     @property
     def latest_dts(self) -> int:
@@ -130,6 +131,9 @@ class Reel:
     def _place(self, packet: AnyPacket, at_ns: int | None) -> Iterator[Piece]:
         for stamped in self.timeline.place(packet, pts=packet.pts, dts=packet.dts, at_ns=at_ns):
             yield from self._add_video(stamped)
+            if stamped.after_restart:  # what was known of places on the line holds no more
+                self.arrivals = Arrivals(self.source.time_base)
+                self.keyframes.clear()
             if at_ns is not None:
                 self.arrivals.note(stamped.pts, at_ns)
 

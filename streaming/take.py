@@ -9,14 +9,17 @@ Where media time begins for a connection:
                        until then pieces are held back. Of a source that is not settled in time,
                        or contradicts the position by much, it is where the clock stood when the
                        connection was begun, or later, and never before the position.
+    live, begun anew   stamps that start again, within one connection, are placed like the first.
     live, seen before  a keyframe that the connection before gave too keeps its time, and what
                        lies before the position is left out.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from streaming.arrivals import Arrivals
 from streaming.clock import MediaClock, WallClock, to_ns
 from streaming.cutter import LIVE, RECORDING, Piece
 from streaming.delivery import Delivery
@@ -71,11 +74,12 @@ class Take:
         self._before = before
         self._outage = before.outage
         self._media: MediaClock | None = None
-        self._held: list[Piece] = []
+        self._held: deque[tuple[Piece, Arrivals]] = deque()
         self._pace = _Pace(clock)
         self._silent_since_ns = clock.monotonic_ns()
         unpaced = source.is_finite and not plan.realtime
         self.reel = Reel(source, plan.policy or (RECORDING if unpaced else LIVE))
+        self._arrivals = self.reel.arrivals  # those that `_media` was told by
         self.kept = 0
 
     def follow(self, *, stop: Callable[[], bool], on_kept: Callable[[SegmentReady], None]) -> bool:
@@ -95,7 +99,8 @@ class Take:
                 if stopped := stop():
                     break
                 at_ns = media_now_ns(self._clock, self._plan.epoch_at) if is_live else None
-                self._held.extend(self.reel.add(packet, at_ns=at_ns))
+                for piece in self.reel.add(packet, at_ns=at_ns):
+                    self._held.append((piece, self.reel.arrivals))
                 if self._held:
                     self._hand_on(on_kept)
                 if is_live:
@@ -134,17 +139,21 @@ class Take:
         return {mark: self._media.media_ns_of(pts) for mark, pts in self.reel.keyframes}
 
     def _finish(self, on_kept: Callable[[SegmentReady], None]) -> None:
-        self._held.extend(self.reel.finish())
-        if self._held:
-            self._hand_on(on_kept, is_last=True)
+        for piece in self.reel.finish():
+            self._held.append((piece, self.reel.arrivals))
+        self._hand_on(on_kept, is_last=True)
 
     def _hand_on(self, on_kept: Callable[[SegmentReady], None], *, is_last: bool = False) -> None:
         """Keep the pieces that are held, unless it will soon be known better when they were."""
-        self._media = self._media or self._anchor(is_last=is_last)
-        if self._media is not None:
-            held, self._held = self._held, []
-            for piece in held:
-                self._keep(piece, self._media, on_kept)
+        while self._held:
+            piece, arrivals = self._held[0]
+            if arrivals is not self._arrivals:  # the source started its stamps anew
+                self._media, self._arrivals = None, arrivals
+            self._media = self._media or self._anchor(is_last=is_last)
+            if self._media is None:
+                return
+            self._held.popleft()
+            self._keep(piece, self._media, on_kept)
 
     def _keep(
         self, piece: Piece, media: MediaClock, on_kept: Callable[[SegmentReady], None]
@@ -171,20 +180,25 @@ class Take:
 
     def _anchor(self, *, is_last: bool) -> MediaClock | None:
         """Where the pieces that are held lie; None if that shall be asked again."""
-        base, first_pts = self._source.time_base, self._held[0].start_pts
+        base, arrivals, first_pts = (
+            self._source.time_base,
+            self._arrivals,
+            self._held[0][0].start_pts,
+        )
         if self._source.is_finite:
             return MediaClock(base, first_pts, 0)
         for mark, pts in self.reel.keyframes:
             if (known_ns := self._before.known.get(mark)) is not None:
                 return MediaClock(base, pts, known_ns)
         position_ns = self._delivery.position.end_ns
-        taken_ns = self.reel.taken_ns(first_pts)
+        taken_ns = self.reel.taken_ns(first_pts, arrivals)
         if taken_ns is None:
             return MediaClock(base, first_pts, max(self._before.begun_ns, position_ns))
-        if self.reel.arrivals.is_settled and taken_ns >= position_ns - PAST_MAX_NS:
+        if arrivals.is_settled and taken_ns >= position_ns - PAST_MAX_NS:
             return MediaClock(base, first_pts, taken_ns)
-        held_ns = to_ns(self._held[-1].end_pts - first_pts, base)
-        if not (is_last or self.reel.arrivals.is_settled or held_ns > HELD_MAX_NS):
+        held_ns = to_ns(self._held[-1][0].end_pts - first_pts, base)
+        is_last = is_last or arrivals is not self.reel.arrivals
+        if not (is_last or arrivals.is_settled or held_ns > HELD_MAX_NS):
             return None
         return MediaClock(base, first_pts, max(taken_ns, self._before.begun_ns, position_ns))
 

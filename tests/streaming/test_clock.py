@@ -96,6 +96,21 @@ def test_a_live_source_cannot_jump_ahead_of_the_wall() -> None:
     found = placed([*steady(0, 5), *steady(hour, 5)], live=True)
 
     assert [stamped.dts for stamped in found] == [FRAME * k for k in range(10)]
+    assert [stamped.item for stamped in found if stamped.after_restart] == [5]
+
+
+def test_a_live_source_that_starts_anew_says_so() -> None:
+    found = placed([*steady(900_000, 5), *steady(0, 5)], live=True)
+
+    assert [stamped.item for stamped in found if stamped.after_restart] == [5]
+    assert [stamped.item for stamped in found if stamped.after_jump] == [5]
+
+
+def test_the_first_stamp_over_rtsp_is_a_guess() -> None:
+    found = placed([(126_000, 126_000), *steady(0, 5)], live=True)
+
+    assert [stamped.dts for stamped in found] == [126_000 + FRAME * k for k in range(6)]
+    assert not any(stamped.after_jump for stamped in found)
 
 
 @pytest.mark.parametrize("odd", [7_000_000, -7_000_000, 2**32 + 12_345])
