@@ -26,6 +26,7 @@ ACTIONS: dict[type[Exception], Action] = {
     streaming.SourceIsDirectory: Action.SET_ASIDE,
     streaming.SourceNotPermitted: Action.SET_ASIDE,
     streaming.SourceUnauthorised: Action.RETRY,
+    streaming.SourceUntrusted: Action.RETRY,
     streaming.SourceUnreachable: Action.RETRY,
     streaming.SourceStalled: Action.RETRY,
     streaming.EmptyMedia: Action.SET_ASIDE,

@@ -21,6 +21,7 @@ from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
 from streaming.messages import TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS, Answer
+from streaming.sources import SourceOptions
 
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
 FOLLOWED = ((TOPIC_SEGMENTS, Service.ANALYSE), (TOPIC_CLIPS, Service.INDEX))
@@ -50,7 +51,9 @@ def supervisor_of(parts: Parts, *, stood_in: Collection[Service]) -> Supervisor:
         stores.record.set_cursor(cursor_of(PAUSED, spec), 0)
     return Supervisor(
         CaptureParts(
-            stores.record, stores.registry, parts.bus, stores.footage, parts.clock, parts.metrics
+            *(stores.record, stores.registry, parts.bus, stores.footage, parts.clock),
+            metrics=parts.metrics,
+            options=SourceOptions(ca_file=stores.settings.camera_ca_file),
         )
     )
 

@@ -60,6 +60,12 @@ class Settings(BaseSettings):
         "?prefix=NAME: tells records on one server apart. Default: SQLite, DATA/record.sqlite",
     )
 
+    camera_ca_file: Path | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the certificates of cameras, or of "
+        "these certificates themselves. Default: any certificate is accepted",
+    )
+
     kafka: str | None = Field(
         default=None,
         description="Kafka brokers that carry the messages, as HOST:PORT,HOST:PORT. "

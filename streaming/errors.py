@@ -8,6 +8,7 @@ StreamingError
 │   ├── SourceIsDirectory       a directory where a file was expected
 │   ├── SourceNotPermitted      the operating system refuses to read the file or device
 │   ├── SourceUnauthorised      the far end wants other credentials (401, 403)
+│   ├── SourceUntrusted         nobody that we trust vouches for its certificate
 │   ├── SourceUnreachable       the far end does not answer (dead host, refused, reset)
 │   └── SourceStalled           connected, and then nothing came for too long
 ├── MediaError                  bytes came, and they are not video that can be used
@@ -79,6 +80,18 @@ class SourceNotPermitted(SourceError):
 class SourceUnauthorised(SourceError):
     def __init__(self, url: str) -> None:
         super().__init__(url, "refuses these credentials; correct the user name and password")
+
+
+class SourceUntrusted(SourceError):
+    """Reached, and perhaps not who it says; it was told no password."""
+
+    def __init__(self, url: str, *, reason: str) -> None:
+        super().__init__(
+            url,
+            f"its certificate is not to be trusted ({reason}); name the file of the authority that"
+            " signed it",
+        )
+        self.reason = reason
 
 
 class SourceUnreachable(SourceError):

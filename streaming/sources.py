@@ -43,12 +43,15 @@ from streaming.errors import (
     SourceStalled,
     SourceUnauthorised,
     SourceUnreachable,
+    SourceUntrusted,
     StillImage,
     StreamingError,
     UnreadableMedia,
     UnsupportedCodec,
 )
+from streaming.moov import why_invalid
 from streaming.tracks import AnyPacket
+from streaming.trust import is_encrypted, tls_options, why_untrusted
 
 OVER_HTTP = "http,https,httpproxy,tcp,tls,crypto,data"
 OVER_RTSP = "rtsp,rtsps,rtp,rtcp,srtp,udp,tcp,tls,http,https"
@@ -102,6 +105,7 @@ class SourceOptions:
     rtsp_transport: str = "tcp"
     open_timeout_s: float = OPEN_S
     read_timeout_s: float | None = None  # None: 10 s, and 30 s over HTTP
+    ca_file: Path | None = None  # who vouches for certificates; None: cameras sign for themselves
     extra: Mapping[str, str] = field(default_factory=dict[str, str])  # given to FFmpeg as they are
 
 
@@ -286,6 +290,12 @@ def open_source(url: str, options: SourceOptions | None = None) -> Source:
             timeout=None if address.scheme == "file" else (options.open_timeout_s, silent_s),
         )
     except FFmpegError as error:
+        if options.ca_file is not None and is_encrypted(address.scheme):
+            reason = why_untrusted(
+                address.target, ca_file=options.ca_file, timeout_s=options.open_timeout_s
+            )
+            if reason:
+                raise SourceUntrusted(address.shown, reason=reason) from error
         raise translated(error, address, silent_s=options.open_timeout_s) from error
     try:
         return Source(address, container, silent_s=silent_s)
@@ -300,6 +310,8 @@ def _ffmpeg_options(address: Address, options: SourceOptions) -> dict[str, str]:
         given["rtsp_transport"] = options.rtsp_transport
     if address.scheme == "v4l2":
         given["input_format"] = "mjpeg"  # what nearly all have; raw pictures would fill the disk
+    if is_encrypted(address.scheme):
+        given |= tls_options(options.ca_file)
     return given | dict(options.extra)
 
 
@@ -317,7 +329,7 @@ def translated(error: FFmpegError, address: Address, *, silent_s: float) -> Stre
         return SourceNotPermitted(shown)
     if isinstance(error, InvalidDataError):
         return UnreadableMedia(
-            shown, reason=_why_invalid(address.path) or "its bytes are no video that FFmpeg knows"
+            shown, reason=why_invalid(address.path) or "its bytes are no video that FFmpeg knows"
         )
     if address.is_network or address.scheme == "v4l2":
         return SourceUnreachable(shown, reason=reason.lower())
@@ -359,26 +371,6 @@ def _audio_track(container: InputContainer) -> AudioStream | None:
     for stream in container.streams.audio:
         if cast(object, stream.codec_context) is not None:
             return stream
-    return None
-
-
-def _why_invalid(path: Path | None) -> str | None:
-    """Tell the commonest damage to an MP4 file: the recorder was stopped before it wrote `moov`."""
-    if path is None:
-        return None
-    with path.open("rb") as file:
-        size = path.stat().st_size
-        at, kinds = 0, list[bytes]()
-        while at + 8 <= size and len(kinds) < 64:
-            file.seek(at)
-            head = file.read(16)
-            length = int.from_bytes(head[:4], "big")
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            kinds.append(head[4:8])
-            at += length if length >= 8 else size
-    if kinds and kinds[0] == b"ftyp" and b"moov" not in kinds:
-        return "its index, the moov box, is missing: the recording was cut short"
     return None
 
 

@@ -124,6 +124,14 @@ class Clock:
         return first_ns + round((near_ns - first_ns) / round_ns) * round_ns
 
 
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = CERTIFICATE.format(key=key, certificate=certificate)
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=START_S)
+    return certificate, key
+
+
 class Process:
     """A server that a test may kill, freeze and start again."""
 
@@ -198,7 +206,7 @@ class Camera:
 
     @property
     def certificate(self) -> Path:
-        return self.folder / "camera-certificate.pem"
+        return self.folder / "certificate.pem"
 
     def url(self, path: str = "/1", *, login: str = "") -> str:
         scheme = "rtsps" if self.has_tls else "rtsp"
@@ -225,10 +233,7 @@ class Camera:
     def _settings(self) -> dict[str, object]:
         pem = self.folder / "camera.pem"
         if self.has_tls and not pem.exists():
-            key = self.folder / "key.pem"
-            command = CERTIFICATE.format(key=key, certificate=self.certificate)
-            subprocess.run(command.split(), check=True, capture_output=True, timeout=START_S)
-            pem.write_text(self.certificate.read_text() + key.read_text())
+            pem.write_text("".join(file.read_text() for file in self_signed(self.folder)))
         return {
             "port": self.port,
             "lenses": {

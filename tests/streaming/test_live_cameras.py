@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from streaming.errors import SourceUnauthorised
+from streaming.errors import SourceUnauthorised, SourceUntrusted
 from streaming.messages import NS_PER_S, GapReason
 from streaming.progress import StreamState
 from streaming.sources import SourceOptions
@@ -21,6 +21,7 @@ from tests.streaming.live_server import (
     Film,
     broadcasting,
     clock_film,
+    self_signed,
     switched_on,
 )
 from tests.streaming.watching import wall_ns, watching
@@ -206,3 +207,28 @@ def test_connecting_again_leaves_nothing_behind(
     assert sum(watch.status.reconnects for watch in watches) >= 30
     assert after == before
     assert after_bytes - before_bytes < 16 * 2**20
+
+
+@pytest.mark.parametrize("trusts", ["any", "this", "others", "nobody"])
+def test_a_camera_with_a_certificate_of_its_own(tmp_path: Path, film: Film, trusts: str) -> None:
+    stranger = tmp_path / "stranger"
+    stranger.mkdir()
+    camera = Camera(tmp_path, {"/1": film}, login=("watcher", "s3cret"), has_tls=True)
+    with switched_on(camera):
+        authorities = {
+            "any": None,
+            "this": camera.certificate,
+            "others": self_signed(stranger)[0],
+            "nobody": tmp_path / "missing.pem",
+        }
+        options = SourceOptions(open_timeout_s=8, read_timeout_s=1.5, ca_file=authorities[trusts])
+        url = camera.url(login="watcher:s3cret")
+        with watching(url, tmp_path / "store", options=options) as watch:
+            if trusts in ("any", "this"):
+                watch.until_segments(1)
+                return
+            watch.until(lambda: watch.status.state is StreamState.FAILED)
+
+    assert isinstance(watch.status.error, SourceUntrusted)
+    assert ("self-signed" if trusts == "others" else "cannot be read") in watch.status.detail
+    assert "s3cret" not in f"{watch.statuses} {camera.process.log.read_text()}"
