@@ -1,0 +1,140 @@
+"""Four services as processes of their own, on a Kafka and a Redis that may be harmed.
+
+What ends by itself is started again, as `restart: unless-stopped` does. Each round has streams of
+its own to watch, so that it is plain when all of a round has been remembered.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from memory.errors import StoreError
+from services.locks import Service
+from services.progress import remembered_until_ns
+from services.registry import NewStream
+from services.settings import Settings, load_settings
+from services.wiring import Stores, opened, opened_bus
+from streaming.bus import Bus
+from streaming.errors import BusError
+from streaming.messages import TOPIC_CLIPS, TOPIC_SEGMENTS
+from tests.faults.memories import Plan
+from tests.memory.redis_server import RedisServer
+from tests.services.conftest import EPOCH
+from tests.services.processes import Services
+from tests.streaming.kafka_server import KafkaServer
+from tests.streaming.servers import free_port
+
+SLOWNESS_S = "0.1"
+PATIENCE_S = 150.0
+LOOK_EVERY_S = 0.2
+GROUPS = {Service.ANALYSE: TOPIC_SEGMENTS, Service.INDEX: TOPIC_CLIPS}
+"""Who reads which topic."""
+
+
+class Topology:
+    """What the schedule of faults hits, and the eyes with which a test watches it."""
+
+    def __init__(
+        self, kafka: KafkaServer, redis: RedisServer, services: Services, stores: Stores, bus: Bus
+    ) -> None:
+        self.kafka, self.redis, self.services = kafka, redis, services
+        self.stores, self.bus = stores, bus
+        self.streams: list[str] = []
+        self.ended_by_themselves: list[str] = []
+
+    def watch(self, plans: Sequence[Plan]) -> None:
+        """Add streams, which capture finds by itself."""
+        for plan in plans:
+            self.stores.registry.add(
+                NewStream(plan.name, str(plan.path), realtime=plan.is_realtime, starts_at=EPOCH)
+            )
+            self.streams.append(plan.name)
+
+    def kill(self, *names: str) -> None:
+        for name in names:
+            self.services[name].kill()
+
+    def revive(self) -> None:
+        """Start again what has ended, whoever ended it."""
+        for name in Service:
+            if self.services[name].has_ended:
+                self.services.start(name)
+
+    def until_caught_up(self) -> float:
+        """Wait until all is remembered and all services are ready; return the seconds it took."""
+        began_s = time.monotonic()
+        while missing := self._missing():
+            for name in Service:
+                if self.services[name].has_ended:
+                    self.ended_by_themselves.append(name)
+            self.revive()
+            if time.monotonic() - began_s > PATIENCE_S:
+                logs = "\n".join(f"{name}:\n{self.services[name].log[-2500:]}" for name in Service)
+                pytest.fail(f"after {PATIENCE_S:.0f} s {missing}\n{logs}")
+            time.sleep(LOOK_EVERY_S)
+        return time.monotonic() - began_s
+
+    def lags(self) -> dict[str, int]:
+        """How many records each group has not handled, as Kafka itself tells."""
+        return {
+            group: self.bus.end_offset(topic) - self.bus.committed(topic).get(group, 0)
+            for group, topic in GROUPS.items()
+        }
+
+    def _missing(self) -> str:
+        """What is not as it should be; empty where nothing is."""
+        with suppress(StoreError, BusError):
+            for name in self.streams:
+                if not self._is_remembered(name):
+                    return f"{name} is not remembered"
+            for name in Service:
+                told = self.services[name].get("/v1/ready")
+                if told.status != 200:
+                    return f"{name} is not ready: {told.text}"
+            lags = self.lags()
+            return f"the lags are {lags}" if any(lags.values()) else ""
+        return "Kafka or Redis is away"
+
+    def _is_remembered(self, name: str) -> bool:
+        record = self.stores.record
+        ended_ns = record.ended_ns(name)
+        return ended_ns is not None and remembered_until_ns(record, record.stream(name)) >= ended_ns
+
+
+@contextmanager
+def running(kafka: KafkaServer, folder: Path) -> Generator[Topology]:
+    """The topology, ready and with nothing to do."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    with closing(RedisServer("--port", str(port), "--appendfsync", "always")) as redis:
+        environment = {
+            "LONGWATCH_DATA": str(folder / "data"),
+            "LONGWATCH_KAFKA": kafka.servers,
+            "LONGWATCH_KAFKA_PREFIX": f"{folder.name}.",
+            "LONGWATCH_REDIS": f"redis://127.0.0.1:{port}/0",
+        }
+        settings = settings_of(environment)
+        commands = {str(name): ("run", str(name)) for name in Service}
+        services = Services(
+            commands,
+            environment={**environment, "SCRIPTED_SLOWNESS_S": SLOWNESS_S},
+            logs=folder / "logs",
+        )
+        with opened(settings, make=True) as stores, opened_bus(settings) as bus:
+            for topic in GROUPS.values():
+                bus.end_offset(topic)  # which makes it
+            try:
+                services.start()
+                services.until_ready()
+                yield Topology(kafka, redis, services, stores, bus)
+            finally:
+                services.clean_up()
+
+
+def settings_of(environment: dict[str, str]) -> Settings:
+    return load_settings(
+        **{name.removeprefix("LONGWATCH_").lower(): value for name, value in environment.items()}
+    )
