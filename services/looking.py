@@ -25,9 +25,9 @@ from services.remember import clip_tokens
 from streaming.messages import Span
 
 AGREES = 0.5  # from here on a look agrees with a note
-DENIES = 0.2  # below, it overrules the note
-DOUBTS = 0.8  # from here on, below `SHOWS`, a look leaves open what nobody noted
-SHOWS = 0.97  # from here on it shows what nobody noted: many clips are looked at, few hold it
+DENIES = 0.05  # below, it overrules the note
+DOUBTS = 0.97  # from here on, below `SHOWS`, a look leaves open what nobody noted
+SHOWS = 0.995  # from here on it shows what nobody noted: many clips are looked at, few hold it
 MAX_CHECKED = 12  # noted moments that are looked at again: what fits in a second or so
 MAX_SEARCHED = 6  # clips that are looked at for what was not noted
 MAX_RANKED = 400  # clips of each ranking; levels over time are estimated from them

@@ -77,7 +77,7 @@ class ScriptedEngine:
 
     def judge(self, clip: ClipTokens, claim: str) -> float:
         seen = {word for text in seen_in(clip).split(", ") for word in content_words(text)}
-        return 0.99 if seen.issuperset(content_words(claim)) else 0.01
+        return 0.999 if seen.issuperset(content_words(claim)) else 0.001
 
     def answer(
         self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
