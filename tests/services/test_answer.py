@@ -160,7 +160,7 @@ def test_what_a_look_denies_is_dropped(ask: Ask, stores: Stores, engine: Scripte
 def test_an_undecided_look_is_not_visible(
     ask: Ask, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "judge", lambda clip, claim: 0.9)
+    monkeypatch.setattr(engine, "judge", lambda clip, claim: 0.98)
 
     answer = ask("exists: a green light")
 
