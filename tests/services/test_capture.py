@@ -10,9 +10,11 @@ import pytest
 
 from services.capture import LET_GO, CaptureParts, Supervisor, is_let_go
 from services.errors import WorkerCrashed
+from services.metrics import Metrics
+from services.parts import Parts, supervisor_of
 from services.progress import PAUSED, captured_until_ns, cursor_of, position_of
 from services.registry import NewStream
-from services.settings import Settings
+from services.settings import Settings, load_settings
 from services.wiring import Stores, opened, opened_bus, wall_clock
 from streaming.bus import Bus
 from streaming.errors import BusUnavailable
@@ -173,3 +175,16 @@ class AwayBus:
         if not self.is_back:
             raise BusUnavailable("bus", reason="it is away")
         return self._bus.publish(topic, **record)
+
+
+def test_cameras_are_held_to_the_authorities_that_are_set(
+    empty: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ca_file = tmp_path / "authorities.pem"
+    settings, given = load_settings(data=empty.data, camera_ca_file=ca_file), list[CaptureParts]()
+    monkeypatch.setattr("services.parts.Supervisor", given.append)
+
+    with opened(settings, make=True) as stores, opened_bus(settings) as bus:
+        supervisor_of(Parts(stores, bus, wall_clock(), Metrics()), stood_in=())
+
+    assert [parts.options.ca_file for parts in given] == [ca_file]
