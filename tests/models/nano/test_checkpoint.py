@@ -75,5 +75,5 @@ def test_it_notes_far_more_of_footage_than_chance_would(tmp_path: Path):
             start_s, end_s = clip.span.start_ns / NS_PER_S, clip.span.end_ns / NS_PER_S
             scores.add(in_clip(clip), script, start_s, end_s)
     assert len(clips) == MINUTES * 6
-    assert scores.summary()["recall"] > 0.75
-    assert scores.summary()["precision"] > 0.75
+    assert scores.summary()["recall"] > 0.5
+    assert scores.summary()["precision"] > 0.5
