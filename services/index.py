@@ -10,6 +10,7 @@ any number follow it with a copy of their own (`FollowedIndex`).
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,11 +120,9 @@ def newest_vectors(record: Record) -> ClipVectors | None:
     """The vectors that were written last; None where there are none."""
     revision, reach = record.mark().revision, RECENT
     while True:
-        newest = None
-        for newest in record.vectors(after_revision=max(0, revision - reach)):  # noqa: B007
-            pass
-        if newest is not None or reach >= revision:
-            return newest
+        latest = deque(record.vectors(after_revision=max(0, revision - reach)), maxlen=1)
+        if latest or reach >= revision:
+            return latest[0] if latest else None
         reach *= RECENT
 
 
