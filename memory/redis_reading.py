@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from memory.bodies import note_of
 from memory.record import Within
 from memory.redis_client import RedisClient
-from memory.redis_rows import PLACE, before, note_of, stream_ranges
+from memory.redis_rows import PLACE, before, stream_ranges
 from streaming.messages import ClipNote
 
 _NOTES_AT_ONCE = 512

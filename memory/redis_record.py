@@ -10,6 +10,7 @@ says what is right.
 from collections.abc import Iterator
 from datetime import datetime
 
+from memory.bodies import Body, note_of, parsed
 from memory.errors import (
     CorruptNote,
     DamagedRecord,
@@ -21,13 +22,10 @@ from memory.record import Within
 from memory.redis_client import RedisClient
 from memory.redis_reading import Member, last_clip_ids, members, notes
 from memory.redis_rows import (
-    Body,
     at_start,
     digits,
     event_member,
     forgotten_of,
-    note_of,
-    parsed,
     place_in_clip,
     place_of,
     revision_of,

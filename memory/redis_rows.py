@@ -11,12 +11,11 @@ import struct
 from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
 
-from memory.errors import CorruptNote, DamagedRecord
+from memory.errors import DamagedRecord
 from memory.record import Within
 from memory.spans import END_OF_TIME_NS
 from memory.values import ClipVectors, Vector
@@ -31,8 +30,6 @@ POSTING = np.dtype(
     [("start", ">u8"), ("end", ">u8"), ("revision", ">u8"), ("times", ">u4"), ("length", ">u4")]
 )
 """A member of `words`: where a clip is, its revision, how often it has the word, its length."""
-
-Body = TypeVar("Body", bound=BaseModel)
 
 
 class LexRange(NamedTuple):
@@ -145,21 +142,6 @@ def vectors_of(clip_id: str, stored: bytes) -> ClipVectors:
 
 def revision_of(stored: bytes) -> int:
     return int.from_bytes(stored[:8], "big")
-
-
-def note_of(clip_id: str, note: bytes) -> ClipNote:
-    try:
-        return ClipNote.model_validate_json(note)
-    except ValidationError as error:
-        raise CorruptNote(clip_id, detail=str(error)) from error
-
-
-def parsed(kind: type[Body], body: bytes) -> Body:
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        detail = f"a {kind.__name__} in it does not parse: {error}"
-        raise DamagedRecord("database", detail=detail) from error
 
 
 def _merged(bounds: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from memory.bodies import Body, note_of, parsed
 from memory.errors import (
     DamagedRecord,
     SpanForgotten,
@@ -25,13 +26,10 @@ from memory.record import Within
 from memory.spans import END_OF_TIME_NS, outside, whole_stream
 from memory.sqlite_file import SqliteFile
 from memory.sqlite_rows import (
-    Body,
     batches,
     bounds,
     clip_event_of,
-    note_of,
     overlap_condition,
-    parsed,
     select,
     span_of,
     vector_of,

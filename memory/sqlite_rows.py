@@ -1,21 +1,17 @@
 """Spans as SQL conditions, and rows as values: the small change of `SqliteRecord`."""
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
 
-from memory.errors import CorruptNote, DamagedRecord
 from memory.record import Within
 from memory.spans import END_OF_TIME_NS
 from memory.sqlite_file import SqliteFile
 from memory.values import ClipEvent, Vector
-from streaming.messages import ClipNote, NotedEvent, Span
+from streaming.messages import NotedEvent, Span
 
 _BATCH_SPANS = 200  # SQLite bears expressions 1000 deep
-
-Body = TypeVar("Body", bound=BaseModel)
 
 
 def select(file: SqliteFile, columns: str, table: str, within: Within) -> list[tuple[Any, ...]]:
@@ -60,13 +56,6 @@ def vector_of(blob: bytes) -> Vector:
     return np.frombuffer(blob, dtype=np.float32)
 
 
-def note_of(clip_id: str, note: str) -> ClipNote:
-    try:
-        return ClipNote.model_validate_json(note)
-    except ValidationError as error:
-        raise CorruptNote(clip_id, detail=str(error)) from error
-
-
 def clip_event_of(row: tuple[Any, ...]) -> ClipEvent:
     """Columns: stream, start, clip id, position, end, text, clip's start, end and epoch."""
     stream_id, start_ns, clip_id, _, end_ns, text, clip_start_ns, clip_end_ns, epoch = row
@@ -76,11 +65,3 @@ def clip_event_of(row: tuple[Any, ...]) -> ClipEvent:
         span_of(stream_id, clip_start_ns, clip_end_ns),
         datetime.fromisoformat(epoch),
     )
-
-
-def parsed(kind: type[Body], body: str) -> Body:
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        detail = f"a {kind.__name__} in it does not parse: {error}"
-        raise DamagedRecord("database", detail=detail) from error
