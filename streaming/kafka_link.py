@@ -53,6 +53,9 @@ SEVERED = (
 )
 """What a new client cures sooner: it asks first whether anybody listens."""
 
+TIMEOUTS = (errors.KafkaTimeoutError, errors.RequestTimedOutError)
+"""What waiting ends with, whatever was waited for: anything else that was heard says more."""
+
 REFUSALS = (
     errors.BrokerResponseError,
     errors.KafkaConfigurationError,
@@ -68,9 +71,7 @@ class _Bootstrap(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         for argument in record.args if isinstance(record.args, tuple) else ():
-            if isinstance(argument, Exception) and not isinstance(
-                argument, errors.KafkaTimeoutError
-            ):
+            if isinstance(argument, Exception) and not isinstance(argument, TIMEOUTS):
                 self._hear(argument)
 
     def _hear(self, error: Exception) -> None:
@@ -263,7 +264,7 @@ def discard(close: Callable[[], object]) -> None:
 def _described(error: Exception) -> str:
     if isinstance(error, OSError):
         return (error.strerror or str(error) or type(error).__name__).lower()
-    if isinstance(error, errors.KafkaTimeoutError | errors.RequestTimedOutError):
+    if isinstance(error, TIMEOUTS):
         return "no answer in time"
     if isinstance(error, errors.SaslAuthenticationFailedError):
         return "wrong user name or password"
