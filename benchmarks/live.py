@@ -15,14 +15,11 @@ import resource
 import tempfile
 import time
 from contextlib import ExitStack
-from fractions import Fraction
 from pathlib import Path
 
-import av
-import numpy as np
 import psutil
-from av.video.stream import VideoStream
 
+from benchmarks.films import noisy_film
 from benchmarks.ingest import percentiles
 from benchmarks.watching import machine, write_result
 from streaming.cutter import LIVE
@@ -30,10 +27,9 @@ from streaming.messages import NS_PER_S, SegmentReady
 from streaming.sources import SourceOptions
 from tests.streaming.capturing import shown
 from tests.streaming.live_server import Camera, Clock, Film, switched_on
-from tests.streaming.media import numbered_picture
 from tests.streaming.watching import Watch, watching
 
-RATE, GOP, FILM_S = 25, 25, 20
+RATE, FILM_S = 25, 20
 CASES = (
     ("1920x1080", (1920, 1080), 4_000_000, 1),
     ("640x360", (640, 360), 800_000, 1),
@@ -41,33 +37,6 @@ CASES = (
     ("640x360", (640, 360), 800_000, 10),
 )
 MIB = 2**20
-
-
-def noisy_film(path: Path, *, size_px: tuple[int, int], bit_rate: int) -> Film:
-    """A film of the clock over noise, of which the encoder makes as many bits as it is given."""
-    rng = np.random.default_rng(1)
-    noise = rng.integers(0, 60, (size_px[1] // 2, size_px[0], 1), dtype=np.uint8)
-    with av.open(str(path), "w") as output:
-        video = output.add_stream("libx264", rate=Fraction(RATE))
-        assert isinstance(video, VideoStream)
-        video.width, video.height = size_px
-        video.pix_fmt, video.bit_rate = "yuv420p", bit_rate
-        video.codec_context.gop_size = GOP
-        keyframes = f"keyint={GOP}:min-keyint={GOP}:scenecut=0:bframes=0:threads=1"
-        video.codec_context.options = {"preset": "veryfast", "x264-params": keyframes}
-        for number in range(FILM_S * RATE):
-            pixels = numbered_picture(number, size_px)
-            pixels[size_px[1] // 2 :][: len(noise)] = 100 + np.roll(noise, 7 * number, axis=1)
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = number, Fraction(1, RATE)
-            output.mux(video.encode(frame))
-        output.mux(video.encode())
-    return film_in(path)
-
-
-def film_in(path: Path) -> Film:
-    with av.open(str(path)) as made:
-        return Film(path, [one.size for one in made.demux(video=0) if one.size], RATE)
 
 
 def measure(film: Film, *, cameras: int, seconds: float) -> dict[str, object]:
@@ -155,9 +124,12 @@ def main() -> None:
     load_before = os.getloadavg()
     rows: list[dict[str, object]] = []
     for name, size_px, bit_rate, cameras in CASES:
-        path = args.work / f"live-{name}.h264"
-        film = (
-            film_in(path) if path.exists() else noisy_film(path, size_px=size_px, bit_rate=bit_rate)
+        film = noisy_film(
+            args.work / f"live-{name}.h264",
+            size_px=size_px,
+            bit_rate=bit_rate,
+            rate=RATE,
+            seconds=FILM_S,
         )
         mbit_s = sum(film.sizes_bytes) * 8 / FILM_S / 1e6
         row = {"size_px": size_px, "fps": RATE, "mbit_s": round(mbit_s, 2)}

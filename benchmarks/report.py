@@ -27,6 +27,10 @@ def result(name: str) -> Result:
     return json.loads((RESULTS / f"{name}.json").read_text())
 
 
+def is_measured(name: str) -> bool:
+    return (RESULTS / f"{name}.json").exists()
+
+
 def interval(estimate: list[float]) -> str:
     value, low, high = estimate
     return f"{value:.2f} ({low:.2f}–{high:.2f})"
@@ -35,7 +39,15 @@ def interval(estimate: list[float]) -> str:
 def table() -> str:
     """Markdown of every figure that the README shows."""
     speed = [*_speed(result("ingest"), result("decode")), *_live(result("live"))]
-    return "\n\n".join([*_accuracy(result("accuracy")), "\n".join(speed)])
+    texts: list[str] = []
+    if is_measured("latency"):
+        speed += latency_rows(result("latency"))
+    if is_measured("cameras"):
+        speed += camera_rows(result("cameras"))
+        texts.append(peer_text(result("cameras")))
+    if is_measured("bus"):
+        speed += bus_rows(result("bus"))
+    return "\n\n".join([*_accuracy(result("accuracy")), "\n".join(speed), *texts])
 
 
 def _accuracy(accuracy: Result) -> list[str]:
@@ -111,6 +123,76 @@ def _live(live: Result) -> list[str]:
     ]
 
 
+def latency_rows(latency: Result) -> list[str]:
+    rows: list[str] = []
+    for row in latency["rows"]:
+        cameras = "a camera" if row["cameras"] == 1 else f"{row['cameras']} cameras"
+        whole_s = row["last_picture_to_remembered_s"]
+        stored_s = row["of_that_until_its_segment_was_published_s"]
+        rows.append(
+            f"| {cameras}: from the last picture of a clip to its being remembered, p50 and p95 "
+            f"| {whole_s['p50']:.1f} s, {whole_s['p95']:.1f} s; of that until its segment is "
+            f"published {stored_s['p50']:.1f} s, {stored_s['p95']:.1f} s | – |"
+        )
+    return rows
+
+
+def camera_rows(cameras: Result) -> list[str]:
+    rows, cores = cameras["rows"], cameras["cores_used"]
+    kept = max((row["cameras"] for row in rows if row["keeps_up"]), default=0)
+    least = rows[0]
+    most = max(rows, key=lambda row: row["cameras"] if row["keeps_up"] else 0)
+    costs = [100 * sum(row["cpu_s_a_camera_second"].values()) for row in (least, most)]
+    return [
+        "| cameras of 640x360 at 15 fps that are kept up with, beside the cameras themselves "
+        f"| {kept} on {cores} {'core' if cores == 1 else 'cores'} | – |",
+        f"| a camera, captured, analysed and indexed, of one core: of {least['cameras']}, and "
+        f"of {most['cameras']} | {costs[0]:.1f} %, {costs[1]:.1f} % | – |",
+    ]
+
+
+def peer_text(cameras: Result) -> str:
+    peer = cameras["beside"]
+    return (
+        "Cameras are kept up with while 95 % of their clips are remembered before the next one "
+        f"ends. Beside that, {peer['name']}: {peer['captioning_streams']} streams with captions, "
+        f"{peer['alerting_streams']} with alerts ({peer['conditions']})."
+    )
+
+
+def bus_rows(bus: Result) -> list[str]:
+    rows: list[str] = []
+    for row in bus["rows"]:
+        rates = {name: one["messages_a_second"]["median"] for name, one in row["rivals"].items()}
+        times = row["times_as_fast_as"]["kafka-python"]["median"]
+        rows.append(
+            f"| messages {row['job']}, through Kafka | {rates['KafkaBus']:.0f} a second, "
+            f"{times:.2f} times kafka-python alone; SQLite {rates['SqliteBus']:.0f} | 1 |"
+        )
+    return rows
+
+
+def plot_cameras(cameras: Result) -> None:
+    rows = cameras["rows"]
+    kept = [row for row in rows if row["keeps_up"]]
+    counts = [row["cameras"] for row in kept]
+    figure, (cost, late) = plt.subplots(1, 2, figsize=(9, 3.2))
+    parts = list(rows[0]["cpu_s_a_camera_second"])
+    shares = [[100 * row["cpu_s_a_camera_second"][part] for row in kept] for part in parts]
+    cost.stackplot(counts, shares, labels=parts)
+    cost.set(xscale="log", xlabel="cameras", ylabel="of a core, a camera, %")
+    cost.legend(fontsize=7)
+    seen = [row for row in rows if row["behind_live_s"]["p95"] is not None]
+    for name in ("p50", "p95"):
+        values = [row["behind_live_s"][name] for row in seen]
+        late.plot([row["cameras"] for row in seen], values, marker="o", label=name)
+    late.axhline(10, color="black", linewidth=0.8, label="a clip")
+    late.set(xscale="log", xlabel="cameras", ylabel="behind live, s")
+    late.set_ylim(bottom=0)
+    late.legend(fontsize=7)
+    _save(figure, "cameras")
+
+
 def plot_memory(ingest: Result) -> None:
     curve = ingest["end_to_end"]["curve_s_hours_mib"]
     figure, axes = plt.subplots(figsize=(7, 3))
@@ -178,6 +260,8 @@ def main() -> None:
     plot_memory(result("ingest"))
     plot_compression(result("compression"))
     plot_decode(result("decode"))
+    if is_measured("cameras"):
+        plot_cameras(result("cameras"))
 
 
 if __name__ == "__main__":
