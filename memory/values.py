@@ -6,6 +6,7 @@ stream has its own media time; None means everything.
 """
 
 from datetime import datetime
+from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
@@ -22,10 +23,19 @@ Vector = NDArray[np.float32]  # shape (V,)
 DAY_NS = 86_400 * NS_PER_S
 
 
+class WhenBehind(StrEnum):
+    """What is done of a camera's footage when analysis cannot keep up with it."""
+
+    WAIT = "wait"
+    DROP_OLDEST = "drop-oldest"
+    THIN = "thin"
+
+
 class StreamSpec(BaseModel):
     """A registered stream. `url` is kept as given: sealing credentials is the caller's part.
 
     `epoch_at` is the wall time of media time zero, None until the first frame told it.
+    `when_behind` is None where the stream leaves that to the service.
     """
 
     model_config = _FROZEN
@@ -35,6 +45,7 @@ class StreamSpec(BaseModel):
     realtime: bool
     added_at: AwareDatetime
     epoch_at: AwareDatetime | None = None
+    when_behind: WhenBehind | None = None
 
 
 class StreamStatus(BaseModel):

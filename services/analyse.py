@@ -1,17 +1,21 @@
 """From segments to memory: decode what is sampled, collect clips, have them remembered.
 
 `Analyst` is the handler behind the worker "analyse". The same footage gives the same record, byte
-for byte, whenever and however often the work is interrupted:
+for byte, whenever and however often the work is interrupted, as long as analysis may take its time:
     clips depend on media time alone (`services.windows`)
     the notes before a clip, which the model is told, are read from the record
     how far a stream is remembered is read from the record, and what comes again is dropped
     the offset is committed last, and never beyond a segment that an unfinished clip needs
 
+Where it may not (`services.behind`), what is skipped or thinned depends on how far behind it was.
+What the record holds of that stays as it is: a gap is put before it has any effect, and what was
+remembered, thinned or not, is not done again. What it does not hold yet may come out otherwise.
+
 A segment that is not in the record's catalogue was forgotten, and is passed over.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 
@@ -19,9 +23,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from memory.errors import UnknownStream
 from memory.record import Record
-from memory.spans import END_OF_TIME_NS
-from memory.values import StreamSpec
+from memory.spans import END_OF_TIME_NS, overlaps_any
+from memory.values import StreamSpec, WhenBehind
 from models.layout import StreamLayout
+from services.behind import BackPressure, put_skipped, thinned
 from services.metrics import Metrics, Stage
 from services.progress import note_remembered, remembered_until_ns
 from services.remember import Rememberer
@@ -35,6 +40,7 @@ from streaming.messages import (
     CaptureMessage,
     GapReason,
     SegmentReady,
+    Span,
     StreamEnded,
     StreamGap,
 )
@@ -42,6 +48,14 @@ from streaming.sampling import SamplingPolicy
 from streaming.unit_decoder import Frame
 
 CAPTURE_MESSAGE: TypeAdapter[CaptureMessage] = TypeAdapter(CaptureMessage)
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How segments are looked at, and by how many threads each."""
+
+    policy: SamplingPolicy
+    decode_threads: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +73,30 @@ class Sampled:
     message: CaptureMessage
     frames: Sequence[Frame] | None = ()
     until: SampledUntil | None = None
+    treatment: WhenBehind = WhenBehind.WAIT
 
 
 @dataclass(slots=True)
 class Watched:
-    """One stream as the analyst knows it; `complete` are clips that wait to be remembered."""
+    """One stream as the analyst knows it.
+
+    complete   clips that wait to be remembered
+    thinned    spans of segments that were looked at more seldom, while a clip may hold them
+    """
 
     spec: StreamSpec
     collector: ClipCollector
     epoch_at: datetime | None = None
     complete: list[CollectedClip] = field(default_factory=list[CollectedClip])
+    thinned: list[Span] = field(default_factory=list[Span])
+
+    def completed(self, clips: Sequence[CollectedClip]) -> None:
+        """Note clips that are complete now."""
+        self.complete += [
+            replace(clip, thinned=overlaps_any(clip.span, self.thinned)) for clip in clips
+        ]
+        done_ns = self.collector.done_ns
+        self.thinned = [span for span in self.thinned if span.end_ns > done_ns]
 
 
 class Analyst:
@@ -80,15 +108,15 @@ class Analyst:
         record: Record,
         footage: FootageStore,
         rememberer: Rememberer,
-        policy: SamplingPolicy,
-        decode_threads: int = 1,
+        sampling: Sampling,
+        pressure: BackPressure,
         metrics: Metrics | None = None,
     ) -> None:
         self._record = record
         self._footage = footage
         self._rememberer = rememberer
-        self._policy = policy
-        self._decode_threads = decode_threads
+        self._sampling = sampling
+        self._pressure = pressure
         self._metrics = metrics or Metrics()
         self._watched: dict[str, Watched] = {}
         self._ahead: dict[str, SampledUntil] = {}
@@ -106,7 +134,14 @@ class Analyst:
             return Sampled(message, frames=None)
         if message.span.end_ns <= remembered_until_ns(self._record, spec):
             return Sampled(message)
-        return self._sample(message)
+        match self._pressure.treatment(spec, message):
+            case WhenBehind.WAIT:
+                return self._sample(message, self._sampling.policy)
+            case WhenBehind.THIN:
+                sampled = self._sample(message, thinned(self._sampling.policy))
+                return replace(sampled, treatment=WhenBehind.THIN)
+            case WhenBehind.DROP_OLDEST:
+                return Sampled(message, treatment=WhenBehind.DROP_OLDEST)
 
     def restart_preparing(self) -> None:
         self._ahead = dict(self._handled)
@@ -118,8 +153,12 @@ class Analyst:
         if watched is None or (isinstance(message, SegmentReady) and prepared.frames is None):
             return
         match message:
+            case SegmentReady() if prepared.treatment is WhenBehind.DROP_OLDEST:
+                complete = self._skip(watched, message.span)
             case SegmentReady():
                 watched.epoch_at = message.epoch_at
+                if prepared.treatment is WhenBehind.THIN:
+                    self._thin(watched, message.span)
                 complete = watched.collector.feed(
                     message.span, prepared.frames or (), offset=record.offset
                 )
@@ -127,7 +166,7 @@ class Analyst:
                 complete = watched.collector.skip(message.span)
             case StreamEnded():
                 complete = watched.collector.end(message.end_ns)
-        watched.complete += complete
+        watched.completed(complete)
         self._remember(watched)
         if prepared.until is not None:
             self._handled[stream_id] = prepared.until
@@ -147,14 +186,31 @@ class Analyst:
         if not watched.collector.has_seen(message.span):
             self._record.put_gap(StreamGap(span=message.span, reason=GapReason.CORRUPT))
             self._metrics.gap(message.span.stream_id, GapReason.CORRUPT.value)
-            watched.complete += watched.collector.skip(message.span)
+            watched.completed(watched.collector.skip(message.span))
         self._remember(watched)
 
     def committable(self, next_offset: int) -> int:
         needed = [watched.collector.needs_offset for watched in self._watched.values()]
         return min([next_offset, *(offset for offset in needed if offset is not None)])
 
-    def _sample(self, segment: SegmentReady) -> Sampled:
+    def _skip(self, watched: Watched, span: Span) -> list[CollectedClip]:
+        """Leave out what is not remembered yet of a segment, and say so before that shows."""
+        collector = watched.collector
+        start_ns = max(span.start_ns, collector.done_ns, collector.done_until_ns)
+        if collector.has_seen(span) or start_ns >= span.end_ns:
+            return []
+        left_out = span.model_copy(update={"start_ns": start_ns})
+        for _ in range(put_skipped(self._record, left_out)):
+            self._metrics.gap(span.stream_id, GapReason.SKIPPED.value)
+        self._metrics.shed(span.stream_id, WhenBehind.DROP_OLDEST.value, left_out.duration_s)
+        return collector.skip(left_out)
+
+    def _thin(self, watched: Watched, span: Span) -> None:
+        if not watched.collector.has_seen(span):
+            watched.thinned.append(span)
+            self._metrics.shed(span.stream_id, WhenBehind.THIN.value, span.duration_s)
+
+    def _sample(self, segment: SegmentReady, policy: SamplingPolicy) -> Sampled:
         span = segment.span
         before = self._ahead.get(span.stream_id)
         goes_on = before is not None and before.segment_end_ns == span.start_ns
@@ -165,9 +221,9 @@ class Analyst:
                     path,
                     start_ns=span.start_ns,
                     pts_origin=segment.pts_origin,
-                    policy=self._policy,
+                    policy=policy,
                     after_ns=after_ns,
-                    threads=self._decode_threads,
+                    threads=self._sampling.decode_threads,
                 )
             )
         last_ns = frames[-1].media_ns if frames else after_ns
@@ -189,7 +245,7 @@ class Analyst:
                 spec,
                 ClipCollector(
                     stream_id,
-                    self._policy.clip_length_ns,
+                    self._sampling.policy.clip_length_ns,
                     done_until_ns=remembered_until_ns(self._record, spec),
                 ),
             )

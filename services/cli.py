@@ -13,7 +13,10 @@ from typing import Annotated
 
 import typer
 
+from memory.spans import whole_stream
+from memory.values import WhenBehind
 from services import cli_questions, cli_run, cli_topics
+from services.behind import skipped_ns
 from services.console import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -92,7 +95,7 @@ cli_run.register(app)
 
 
 @app.command()
-def add(
+def add(  # noqa: PLR0913 - the options of a command
     context: typer.Context,
     name: Annotated[str, typer.Argument(help="Name of the stream: a-z, 0-9, - and _.")],
     url: Annotated[str, typer.Argument(help="A file, or rtsp://, rtmp://, http(s):// (HLS too).")],
@@ -107,13 +110,22 @@ def add(
     starts_at: Annotated[
         str | None, typer.Option(help="When a recording was made, such as 2025-03-01T14:00.")
     ] = None,
+    when_behind: Annotated[
+        WhenBehind | None,
+        typer.Option(
+            help="What is done of a camera's footage when analysis cannot keep up with it, "
+            "instead of LONGWATCH_WHEN_BEHIND.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a stream: a camera or a file. A running service begins with it within a second."""
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings, make=True) as stores:
         begun_at = None if starts_at is None else wall_time_of(starts_at)
-        spec = stores.registry.add(NewStream(name, url, realtime=realtime, starts_at=begun_at))
+        spec = stores.registry.add(
+            NewStream(name, url, realtime=realtime, starts_at=begun_at, when_behind=when_behind)
+        )
         served = is_running(tools.settings, Service.CAPTURE)
         if as_json:
             print_json({"name": spec.stream_id, "url": spec.url, "is_served": served})
@@ -245,6 +257,7 @@ def stream_rows(stores: Stores) -> list[StreamRow]:
             status=record.status(spec.stream_id),
             progress=progress,
             gaps=record.counts(spec.stream_id).gaps,
+            skipped_ns=skipped_ns(record, whole_stream(spec.stream_id)),
             is_served=served,
         )
         for spec, progress in zip(record.streams(), progress_of(record), strict=True)

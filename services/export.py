@@ -220,8 +220,8 @@ def _add_tracks(output: OutputContainer, piece: _Piece, path: Path) -> list[Stre
 def _gaps(
     record: Record, exported: Span, segments: Sequence[SegmentReady]
 ) -> tuple[StreamGap, ...]:
-    """The reported gaps, and what is missing without a report."""
-    gaps = record.gaps([exported])
+    """The reported gaps, and what is missing without a report. What was skipped is there."""
+    gaps = [gap for gap in record.gaps([exported]) if gap.reason is not GapReason.SKIPPED]
     known = [*(gap.span for gap in gaps), *(segment.span for segment in segments)]
     unknown = outside(exported, known)
     gaps += [StreamGap(span=hole, reason=GapReason.NOT_RUNNING) for hole in unknown]

@@ -60,6 +60,11 @@ class Metrics:
         self._drops = self._counter(
             "drops", "Packets and messages that were given up", "stream", "reason"
         )
+        self._shed = self._counter(
+            "shed_seconds",
+            "Media time that was skipped or thinned because analysis was behind",
+            *("stream", "policy"),
+        )
         self._retries = self._counter("retries", "Times work waited for something", "reason")
         self._answers = self._counter("answers", "Questions, by what came of them", "outcome")
         self._lag = self._gauge(
@@ -74,7 +79,7 @@ class Metrics:
         self._ready = self._gauge("ready", "1 if the process is ready to work")
         self._model: Info | None = None
         self._by_stream: tuple[MetricWrapperBase, ...] = (
-            *(self._clips, self._gaps, self._drops),
+            *(self._clips, self._gaps, self._drops, self._shed),
             *(self._captured, self._remembered, self._behind),
         )
         self._streams: set[str] = set()
@@ -98,6 +103,9 @@ class Metrics:
     def dropped(self, stream_id: str, reason: str, count: int = 1) -> None:
         if count > 0:
             self._drops.labels(self._seen(stream_id), reason).inc(count)
+
+    def shed(self, stream_id: str, policy: str, seconds: float) -> None:
+        self._shed.labels(self._seen(stream_id), policy).inc(seconds)
 
     def retried(self, error: Exception) -> None:
         self._retries.labels(type(error).__name__).inc()

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from memory.forgetting import finish_forgetting
 from memory.index import ClipIndex
-from services.analyse import Analyst, Sampled, policy_of
+from services.analyse import Analyst, Sampled, Sampling, policy_of
+from services.behind import BackPressure, Limit
 from services.capture import CaptureParts, Supervisor
 from services.forget import everything
 from services.index import IndexKeeper
@@ -75,8 +76,12 @@ def analyst_of(
             turn=turn,
             metrics=metrics,
         ),
-        policy=policy_of(engine.layout),
-        decode_threads=stores.settings.decode_threads,
+        sampling=Sampling(policy_of(engine.layout), stores.settings.decode_threads),
+        pressure=BackPressure(
+            stores.record,
+            Limit(stores.settings.when_behind, stores.settings.behind_s),
+            parts.clock,
+        ),
         metrics=metrics,
     )
     return Worker(

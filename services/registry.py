@@ -13,7 +13,7 @@ from pathlib import Path
 
 from memory.errors import StreamExists, UnknownStream, from_os_error
 from memory.record import Record
-from memory.values import StreamSpec
+from memory.values import StreamSpec, WhenBehind
 from services.errors import BadStreamName, NoSuchStream, StreamNameTaken
 from streaming.sources import check_source, open_source, redact
 
@@ -28,6 +28,7 @@ class NewStream:
     url: str
     realtime: bool | None = None
     starts_at: datetime | None = None
+    when_behind: WhenBehind | None = None
 
 
 class Registry:
@@ -62,6 +63,7 @@ class Registry:
             realtime=bool(new.realtime) if is_file else True,
             added_at=self.now_at(),
             epoch_at=new.starts_at,
+            when_behind=new.when_behind,
         )
         if spec.url != url:
             self._seal(new.name, url)

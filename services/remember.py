@@ -129,6 +129,7 @@ class Rememberer:
             layout_id=self._engine.layout_id,
             encoder_id=self._engine.encoder_id,
             model_id=self._engine.model_id,
+            thinned=clip.thinned,
         )
         with self._metrics.timed(Stage.STORE):
             self._record.put_clip(

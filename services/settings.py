@@ -11,6 +11,7 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from memory.values import WhenBehind
 from services.errors import SettingsError
 from services.logs import LogFormat
 
@@ -54,6 +55,14 @@ class Settings(BaseSettings):
         description="Where the model computes: cpu, cuda, or cuda:1 for the second GPU.",
     )
     decode_threads: int = Field(default=1, ge=1, description="CPU threads that decode a segment.")
+    when_behind: WhenBehind = Field(
+        default=WhenBehind.WAIT,
+        description="What is done of cameras' footage when analysis cannot keep up: wait, "
+        "drop-oldest or thin.",
+    )
+    behind_s: float = Field(
+        default=60.0, ge=10, description="How many seconds behind live that is done from."
+    )
     redis: SecretStr | None = Field(
         default=None,
         description="Redis server that holds the record, as a redis://, rediss:// or unix:// URL; "

@@ -36,6 +36,7 @@ class StreamRow:
     status: StreamStatus | None
     progress: StreamProgress
     gaps: int
+    skipped_ns: int
     is_served: bool
 
     @property
@@ -63,6 +64,8 @@ class StreamRow:
             "remembered_ns": self.progress.remembered_ns,
             "clips": self.progress.clips,
             "gaps": self.gaps,
+            "skipped_ns": self.skipped_ns,
+            "when_behind": self.spec.when_behind,
             "counters": self.status.counters if self.status else {},
             "updated_at": _iso(self.status.updated_at) if self.status else None,
         }
@@ -77,7 +80,7 @@ def streams_table(rows: Sequence[StreamRow]) -> Table:
             show_ns(row.progress.captured_ns, decimals=0),
             show_ns(row.progress.remembered_ns, decimals=0),
             str(row.progress.clips),
-            str(row.gaps),
+            f"{row.gaps}{_skipped(row.skipped_ns)}",
             Text(row.spec.url, overflow="fold"),
         )
     return table
@@ -262,6 +265,10 @@ def _moment(one: Citation, *, several: bool) -> str:
 
 def _counted(number: int, thing: str) -> str:
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _skipped(skipped_ns: int) -> str:
+    return f", {show_ns(skipped_ns, decimals=0)} skipped" if skipped_ns else ""
 
 
 def _looked(one: Citation) -> str:

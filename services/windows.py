@@ -19,10 +19,14 @@ from streaming.unit_decoder import Frame
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CollectedClip:
-    """A complete clip: its span, and its frames in order of time, at least one."""
+    """A complete clip: its span, and its frames in order of time, at least one.
+
+    thinned   whether some of it was looked at more seldom than it should be
+    """
 
     span: Span
     frames: tuple[Frame, ...]
+    thinned: bool = False
 
 
 @dataclass(slots=True)

@@ -86,7 +86,10 @@ class SegmentReady(Message):
 
 
 class GapReason(StrEnum):
-    """Why a stretch of media time was not captured."""
+    """Why a stretch of media time was not captured, or was captured and not analysed.
+
+    SKIPPED: analysis was behind, and was told to drop the oldest.
+    """
 
     UNREACHABLE = "unreachable"
     STALLED = "stalled"
@@ -96,10 +99,11 @@ class GapReason(StrEnum):
     DISK_FULL = "disk full"
     PAUSED = "paused"
     NOT_ANALYSED = "not analysed yet"
+    SKIPPED = "skipped"
 
 
 class StreamGap(Message):
-    """A stretch of media time that was not captured, and why."""
+    """A stretch of media time that was not watched, and why."""
 
     kind: Literal["stream_gap/1"] = "stream_gap/1"
     span: Span
@@ -128,10 +132,11 @@ class ClipNote(Message):
     """The record of one clip: what the model says of it, and where the rest is.
 
     `layout_id` names the stream layout and `encoder_id` the weights that made the stored
-    visual tokens; `model_id` names the weights that wrote the text.
+    visual tokens; `model_id` names the weights that wrote the text. `thinned`: some of it was
+    looked at half as often, because analysis was behind.
     """
 
-    kind: Literal["clip_note/1"] = "clip_note/1"
+    kind: Literal["clip_note/1", "clip_note/2"] = "clip_note/2"
     clip_id: str
     span: Span
     epoch_at: AwareDatetime
@@ -142,6 +147,7 @@ class ClipNote(Message):
     layout_id: str
     encoder_id: str
     model_id: str
+    thinned: bool = False
 
     @property
     def told(self) -> Span:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from memory.dump import dump
-from services.analyse import Analyst, policy_of
+from services.analyse import Analyst, Sampling, policy_of
+from services.behind import BackPressure, Limit
+from services.metrics import Metrics
 from services.remember import Rememberer
 from services.settings import Settings
-from services.wiring import Stores, opened, opened_bus
+from services.wiring import Stores, opened, opened_bus, wall_clock
 from services.worker import Worker
 from streaming.bus import Bus
+from streaming.clock import WallClock
 from streaming.messages import NS_PER_S, TOPIC_SEGMENTS, Span
 from tests.services.scripted_engine import LAYOUT, ScriptedEngine
 
@@ -60,17 +63,29 @@ class Guarded:
 
 
 def analyse(
-    settings: Settings, *, fuse: Fuse | None = None, engine: ScriptedEngine | None = None
+    settings: Settings,
+    *,
+    fuse: Fuse | None = None,
+    engine: ScriptedEngine | None = None,
+    clock: WallClock | None = None,
+    metrics: Metrics | None = None,
 ) -> None:
     """Analyse all that is on the bus, or until the fuse goes."""
     fuse = fuse or Fuse()
     with opened(settings) as stores, opened_bus(settings) as bus:
-        worker, stop = worker_of(stores, bus, fuse, engine or ScriptedEngine())
+        worker, stop = worker_of(
+            stores, bus, fuse, engine or ScriptedEngine(), clock or wall_clock(), metrics
+        )
         worker.run(stop)
 
 
 def worker_of(
-    stores: Stores, bus: Bus, fuse: Fuse, engine: ScriptedEngine
+    stores: Stores,
+    bus: Bus,
+    fuse: Fuse,
+    engine: ScriptedEngine,
+    clock: WallClock,
+    metrics: Metrics | None,
 ) -> tuple[Worker[Any], threading.Event]:
     record = fuse.guard(stores.record)
     rememberer = Rememberer(
@@ -78,7 +93,14 @@ def worker_of(
     )
     stop = threading.Event()
     analyst = StoppingAnalyst(
-        record=record, footage=stores.footage, rememberer=rememberer, policy=policy_of(LAYOUT)
+        record=record,
+        footage=stores.footage,
+        rememberer=rememberer,
+        sampling=Sampling(policy_of(LAYOUT)),
+        pressure=BackPressure(
+            record, Limit(stores.settings.when_behind, stores.settings.behind_s), clock
+        ),
+        metrics=metrics,
     )
     analyst.stop = stop
     consumer = fuse.guard(bus.consumer(TOPIC_SEGMENTS, group=GROUP))
