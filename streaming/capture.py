@@ -199,7 +199,8 @@ class Capture:
     def _report_outage(self) -> None:
         now_ns = media_now_ns(self._clock, self._plan.epoch_at)
         if self._is_live and now_ns - self._delivery.position.end_ns > OUTAGE_REPORT_NS:
-            self._delivery.gap_until(now_ns, self._outage or GapReason.UNREACHABLE)
+            reason = self._delivery.why_lost(self._outage or GapReason.UNREACHABLE)
+            self._delivery.gap_until(now_ns, reason)
 
     def _wait_to_reconnect(self, error: StreamingError) -> None:
         self._failures += 1
@@ -219,6 +220,9 @@ class Capture:
         if isinstance(error, FootageFull):
             self._outage = GapReason.DISK_FULL
         self._sleep(self._delay_s(attempt))
+        if isinstance(error, FootageFull) and self._is_live:
+            now_ns = media_now_ns(self._clock, self._plan.epoch_at)
+            self._delivery.no_room_until_ns = now_ns
         return not self._stop.is_set()
 
     def _delay_s(self, attempt: int) -> float:

@@ -48,6 +48,8 @@ class Delivery:
         self._publish = publish
         self._pause = pause
         self.gaps = 0
+        self.no_room_until_ns = 0
+        """Of a live source: where its time stood when there was room again after there was none."""
         self._waiting: deque[CaptureMessage] = deque()
         self.position = position
         """Everything before it is stored or known to be a gap; the messages may still wait."""
@@ -101,6 +103,11 @@ class Delivery:
         self.gaps += 1
         self._send(StreamGap(span=span, reason=reason))
         return True
+
+    def why_lost(self, otherwise: GapReason) -> GapReason:
+        """Why what follows on the position was lost: where there was no room, because of that."""
+        was_full = self.position.end_ns < self.no_room_until_ns
+        return GapReason.DISK_FULL if was_full else otherwise
 
     def ended(self) -> None:
         """Publish that the stream is over, once everything before it is published.

@@ -165,7 +165,7 @@ class Take:
         start_pts = piece.start_pts
         if start_ns < position_ns:  # part of it is published: only the rest is shown
             start_ns, start_pts = position_ns, media.first_pts_at(position_ns)
-        reason = self._outage or piece.why_after_hole
+        reason = self._delivery.why_lost(self._outage or piece.why_after_hole)
         label = Label(
             span=Span(stream_id=self._plan.stream_id, start_ns=start_ns, end_ns=end_ns),
             epoch_at=self._plan.epoch_at,

@@ -14,8 +14,15 @@ from typing import Any
 
 import pytest
 
-from streaming.errors import SourceStalled, SourceUnauthorised, SourceUnreachable, StreamingError
-from streaming.messages import NS_PER_S, GapReason, StreamEnded
+from streaming.errors import (
+    FootageFull,
+    SourceStalled,
+    SourceUnauthorised,
+    SourceUnreachable,
+    StreamingError,
+)
+from streaming.footage import FootageStore
+from streaming.messages import NS_PER_S, GapReason, Span, StreamEnded
 from streaming.progress import CapturePosition, StreamState, position_after
 from streaming.sources import SourceOptions
 from tests.streaming.capturing import EPOCH_AT, Outcome, TurnedClock, capture, spans
@@ -42,7 +49,7 @@ def pieces(folder: Path, *, count: int, first_tick: int, first_number: int = 0) 
     return made
 
 
-def watch(url: str, store: Path, clock: TurnedClock, stop: Event, **more: Any) -> Outcome:
+def watch(url: str, store: Path | FootageStore, clock: TurnedClock, stop: Event, **more: Any) -> Outcome:
     more = {"options": QUICK} | more
     return capture(url, store, clock=clock, stop=stop, **more)
 
@@ -77,6 +84,41 @@ def test_a_camera_that_starts_anew_goes_on_in_media_time(tmp_path: Path) -> None
     assert leaves_no_instant_out(found)
     assert found.status.reconnects > 4
     assert found.status.state is StreamState.RECONNECTING
+
+
+def test_what_is_lost_because_the_disk_was_full_says_so(tmp_path: Path) -> None:
+    before = pieces(tmp_path, count=5, first_tick=900_000)
+    after = pieces(tmp_path, count=3, first_tick=126_000, first_number=1000)
+    camera = LivePlaylist(*before[:3], to_come=[*before[3:], None])
+    clock, stop = TurnedClock(), Event()
+    clock.at(100, lambda: camera.restart(*after, to_come=[None]))
+    clock.at(600, stop.set)
+
+    with http_server(camera.answer) as base:
+        found = watch(
+            f"{base}/live.m3u8", FullStore(str(tmp_path / "store"), clock, until_s=120), clock, stop
+        )
+
+    first, *later = found.gaps
+    assert first.reason is GapReason.DISK_FULL
+    assert first.span.start_ns < 100 * NS_PER_S <= 120 * NS_PER_S <= first.span.end_ns
+    assert {gap.reason for gap in later} == {GapReason.UNREACHABLE}
+    assert StreamState.PAUSED in {status.state for status in found.statuses}
+    assert leaves_no_instant_out(found)
+
+
+class FullStore(FootageStore):
+    """A store that has room for one segment, and for more when some time has passed."""
+
+    def __init__(self, url: str, clock: TurnedClock, *, until_s: float) -> None:
+        super().__init__(url)
+        self._clock, self._until_s, self._writes = clock, until_s, 0
+
+    def put(self, data: bytes, *, span: Span, suffix: str = ".mp4") -> str:
+        if self._writes == 1 and self._clock.elapsed_s < self._until_s:
+            raise FootageFull(self.url, reason="no space left on device")
+        self._writes += 1
+        return super().put(data, span=span, suffix=suffix)
 
 
 def test_a_playlist_that_gives_its_past_again_leaves_no_seam(tmp_path: Path) -> None:
