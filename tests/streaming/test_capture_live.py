@@ -49,7 +49,9 @@ def pieces(folder: Path, *, count: int, first_tick: int, first_number: int = 0) 
     return made
 
 
-def watch(url: str, store: Path | FootageStore, clock: TurnedClock, stop: Event, **more: Any) -> Outcome:
+def watch(
+    url: str, store: Path | FootageStore, clock: TurnedClock, stop: Event, **more: Any
+) -> Outcome:
     more = {"options": QUICK} | more
     return capture(url, store, clock=clock, stop=stop, **more)
 
