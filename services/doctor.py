@@ -26,7 +26,7 @@ LITTLE_SPACE_BYTES = 2 * 2**30
 OPTIONAL = {
     "kafka": ("kafka", "a shared log instead of SQLite, where LONGWATCH_KAFKA is set"),
     "redis": ("redis", "a shared record instead of SQLite, where LONGWATCH_REDIS is set"),
-    "ray": ("ray", "analysis on several machines; not used in this version"),
+    "ray": ("ray", "analysis on several machines, with --on ray"),
     "sglang": ("sglang", "a model server instead of one in process; not used in this version"),
 }
 

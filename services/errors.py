@@ -19,6 +19,9 @@ ServiceError
 ├── SettingsError               a setting that cannot be used
 ├── ModelUnavailable            the model that the settings name cannot be loaded
 ├── HealthAddressUnusable       nothing can listen where health is to be told
+├── ClusterError
+│   ├── ClusterEngineMissing    Ray is not installed
+│   └── ClusterUnreachable      there is no Ray cluster where one is looked for
 ├── ExportError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
@@ -160,6 +163,24 @@ class ModelUnavailable(ServiceError):
 class HealthAddressUnusable(ServiceError):
     def __init__(self, address: str, *, reason: str) -> None:
         super().__init__(f"health cannot be told at {address} ({reason}); give another --health")
+        self.address = address
+        self.reason = reason
+
+
+class ClusterError(ServiceError):
+    """The Ray cluster cannot be used."""
+
+
+class ClusterEngineMissing(ClusterError):
+    def __init__(self) -> None:
+        super().__init__(
+            "Ray is not installed; run: pip install -c constraints.txt '.[ray]', or leave out --on"
+        )
+
+
+class ClusterUnreachable(ClusterError):
+    def __init__(self, address: str, *, reason: str) -> None:
+        super().__init__(f"no Ray cluster at {address} ({reason}); see: ray status")
         self.address = address
         self.reason = reason
 

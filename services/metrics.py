@@ -77,6 +77,8 @@ class Metrics:
         )
         self._states = self._gauge("streams", "Streams, by state", "state")
         self._ready = self._gauge("ready", "1 if the process is ready to work")
+        self._workers = self._gauge("workers", "Workers on a cluster, by state", "state")
+        self._restarts = self._counter("worker_restarts", "Times a worker had to begin again")
         self._model: Info | None = None
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._drops, self._shed),
@@ -130,6 +132,13 @@ class Metrics:
 
     def ready(self, *, is_ready: bool) -> None:
         self._ready.set(is_ready)
+
+    def workers(self, *, live: int, wanted: int) -> None:
+        self._workers.labels("live").set(live)
+        self._workers.labels("missing").set(wanted - live)
+
+    def worker_restarted(self) -> None:
+        self._restarts.inc()
 
     def model(self, engine: Engine) -> None:
         """Say which model this process has loaded."""

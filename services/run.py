@@ -35,6 +35,7 @@ from services.wiring import (
     wall_clock,
 )
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
+from streaming.clock import WallClock
 
 TRIM_EVERY_S = 600.0
 FOLLOW_EVERY_S = 2.0  # so that no question finds much to catch up with
@@ -49,33 +50,68 @@ class Stopped(Exception):
 
 
 def run_alone(
-    service: Service, settings: Settings, load_engine: LoadEngine, stop: threading.Event
+    service: Service,
+    settings: Settings,
+    load_engine: LoadEngine,
+    stop: threading.Event,
+    *,
+    work: "Work | None" = None,
 ) -> None:
     """Be one service until `stop` is set, and then finish what is in hand.
+
+    `work` is how, where that is not the service's own way.
 
     Raises:
         DataDirectoryError, HealthAddressUnusable, ModelUnavailable, StoreError, BusError,
         WorkerCrashed
     """
-    clock, metrics = wall_clock(), Metrics(service)
-    readiness = Readiness(metrics, monotonic_ns=clock.monotonic_ns)
+    process = Process.of(service, settings, load_engine)
     with (
         serving(settings, service),
-        told(settings, service, metrics, readiness),
-        ExitStack() as stack,
+        told(settings, service, process.metrics, process.readiness),
     ):
-        starting = Starting(stop, readiness)
+        work_until(stop, process, work or WORK[service])
+    log.info("%s stopped", service)
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that is one service: what it was given, and what it tells of itself."""
+
+    service: Service
+    settings: Settings
+    load_engine: LoadEngine
+    clock: WallClock
+    metrics: Metrics
+    readiness: Readiness
+
+    @classmethod
+    def of(cls, service: Service, settings: Settings, load_engine: LoadEngine) -> "Process":
+        clock, metrics = wall_clock(), Metrics(service)
+        readiness = Readiness(metrics, monotonic_ns=clock.monotonic_ns)
+        return cls(service, settings, load_engine, clock, metrics, readiness)
+
+
+def work_until(stop: threading.Event, process: Process, work: "Work") -> None:
+    """Open what a service needs, and work with it until `stop` is set.
+
+    Raises:
+        ModelUnavailable, StoreError, BusError, WorkerCrashed
+    """
+    service, settings, readiness = process.service, process.settings, process.readiness
+    starting = Starting(stop, readiness)
+    with ExitStack() as stack:
         try:
             stores = starting.until_there(
                 "record", lambda: stack.enter_context(opened(settings, make=True))
             )
             bus = starting.until_there("bus", lambda: stack.enter_context(opened_bus(settings)))
-            parts = Parts(stores, bus, clock, metrics)
+            parts = Parts(stores, bus, process.clock, process.metrics)
             if settings.health_address is not None:
                 observer = Observer(parts, readiness, (service,), now_at=now_at)
                 looking = repeated("observe", observer.look, every_s=LOOK_EVERY_S)
                 stack.enter_context(looking)
-            WORK[service](Alone(parts, load_engine, starting, readiness), stop)
+            work(Alone(parts, process.load_engine, starting, readiness), stop)
         except Stopped:
             pass
         except OURS:
@@ -84,7 +120,6 @@ def run_alone(
             log.error("%s: %s", service, error, exc_info=error)
             raise WorkerCrashed(service, reason=repr(error)) from error
         readiness.misses("service", "it stops")
-    log.info("%s stopped", service)
 
 
 @contextmanager
@@ -197,7 +232,9 @@ def answer(alone: Alone, stop: threading.Event) -> None:
         raise WorkerCrashed(Service.ANSWER, reason="it cannot make its socket; see above")
 
 
-WORK: dict[Service, Callable[[Alone, threading.Event], None]] = {
+Work = Callable[[Alone, threading.Event], None]
+
+WORK: dict[Service, Work] = {
     Service.CAPTURE: capture,
     Service.ANALYSE: analyse,
     Service.INDEX: index,

@@ -1,0 +1,131 @@
+"""The connection to a Ray cluster, and what each of its workers may take.
+
+One at a time in a process, which is how Ray has it.
+"""
+
+import io
+import logging
+import os
+import signal
+import socket
+from collections.abc import Generator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from typing import Any
+
+from services.errors import ClusterEngineMissing, ClusterUnreachable, SettingsError, reason_of
+from services.settings import Settings
+
+CONNECT_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How many workers, and what Ray sets aside for each. `gpus` may be a part of one."""
+
+    workers: int = 1
+    cpus: float = 1
+    gpus: float = 0
+    address: str | None = None
+    """Of a cluster; without, that of RAY_ADDRESS, one that runs here, or one that is started."""
+
+    def settings_of_a_worker(self, settings: Settings) -> Settings:
+        """The settings with which a worker stays within what was set aside for it.
+
+        Ray shows a worker its GPU as the only one.
+        """
+        given: dict[str, object] = {"data": settings.data.absolute(), "health": None}
+        if self.gpus:
+            given["device"] = "cuda"
+        if not settings.model_threads:
+            given["model_threads"] = max(1, round(self.cpus))
+        return settings.model_copy(update=given)
+
+
+@contextmanager
+def connected(address: str | None) -> Generator[None]:
+    """Be connected to a cluster meanwhile; one that was started for that ends with it.
+
+    Raises:
+        ClusterEngineMissing, ClusterUnreachable
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # noqa: TID251 - Ray reads it there
+    try:
+        import ray
+    except ModuleNotFoundError as error:
+        raise ClusterEngineMissing from error
+    if address is not None:
+        must_listen(address)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        ray.init(
+            address=address,
+            include_dashboard=False,
+            log_to_driver=False,
+            configure_logging=False,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise ClusterUnreachable(address or "this machine", reason=reason) from error
+    finally:
+        for number, handler in handlers.items():  # Ray sets its own, and asks nobody
+            signal.signal(number, handler)
+    with redirect_stdout(Notices()):
+        try:
+            yield
+        finally:
+            ray.shutdown()
+
+
+def must_listen(address: str) -> None:
+    """Find out in seconds what would take Ray minutes.
+
+    Raises:
+        ClusterUnreachable
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S):
+            pass
+    except ValueError as error:
+        raise ClusterUnreachable(address, reason="it must be HOST:PORT") from error
+    except OSError as error:
+        raise ClusterUnreachable(address, reason=reason_of(error)) from error
+
+
+class Notices(io.TextIOBase):
+    """Where Ray's notices go instead of standard output, on which programs read our JSON."""
+
+    def write(self, text: str) -> int:
+        if text.strip():
+            log.debug("ray: %s", text.strip())
+        return len(text)
+
+
+def placed(cls: type[Any], placement: Placement, *, calls_at_once: int) -> Any:  # noqa: ANN401
+    """The class as an actor, which Ray places, and starts anew wherever there is room."""
+    import ray
+
+    return ray.remote(cls).options(
+        num_cpus=placement.cpus,
+        num_gpus=placement.gpus,
+        max_restarts=-1,
+        max_concurrency=calls_at_once,
+        scheduling_strategy="SPREAD",
+    )
+
+
+def must_be_shared(settings: Settings) -> None:
+    """Refuse engines that only one machine can open.
+
+    Raises:
+        SettingsError
+    """
+    for name, value in (("LONGWATCH_KAFKA", settings.kafka), ("LONGWATCH_REDIS", settings.redis)):
+        if value is None:
+            raise SettingsError(
+                f"--on ray needs {name}: workers on other machines cannot open SQLite files here"
+            )
