@@ -35,7 +35,8 @@ class StreamSpec(BaseModel):
     """A registered stream. `url` is kept as given: sealing credentials is the caller's part.
 
     `epoch_at` is the wall time of media time zero, None until the first frame told it.
-    `when_behind` is None where the stream leaves that to the service.
+    `when_behind` is None where the stream leaves that to the service. What a back-fill takes in
+    (`is_backfill`) no service captures.
     """
 
     model_config = _FROZEN
@@ -46,6 +47,7 @@ class StreamSpec(BaseModel):
     added_at: AwareDatetime
     epoch_at: AwareDatetime | None = None
     when_behind: WhenBehind | None = None
+    is_backfill: bool = False
 
 
 class StreamStatus(BaseModel):

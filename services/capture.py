@@ -69,7 +69,7 @@ class Announcer:
     def __init__(self, record: Record, bus: Bus) -> None:
         self._record = record
         self._bus = bus
-        self._left = {spec.stream_id: spec for spec in record.streams()}
+        self._left = {spec.stream_id: spec for spec in record.streams() if not spec.is_backfill}
         self._announcing = threading.Lock()
 
     def announce_all(self) -> None:
@@ -262,9 +262,9 @@ class Supervisor:
                 if not capture.is_running:
                     del self._captures[name]
         for name in specs.keys() - self._captures.keys():
-            if name not in paused:
+            if name not in paused and not specs[name].is_backfill:
                 self._captures[name] = StreamCapture(specs[name], self._parts, self._announcer)
-            elif not is_let_go(self._parts.record.status(name)):
+            elif name in paused and not is_let_go(self._parts.record.status(name)):
                 let_go = CaptureStatus(state=StreamState.PAUSED, detail=LET_GO)
                 status = shown_status(let_go, self._parts.registry.now_at())
                 self._parts.record.set_status(name, status)

@@ -15,7 +15,7 @@ import typer
 
 from memory.spans import whole_stream
 from memory.values import WhenBehind
-from services import cli_questions, cli_run, cli_topics
+from services import cli_backfill, cli_questions, cli_run, cli_topics
 from services.behind import skipped_ns
 from services.console import (
     EXIT_FAILED,
@@ -135,6 +135,9 @@ def add(  # noqa: PLR0913 - the options of a command
         )
         if not served:
             tools.out.print("start watching with: longwatch up")
+
+
+cli_backfill.register(app)
 
 
 @app.command()

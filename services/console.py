@@ -29,6 +29,7 @@ from models.errors import ModelError
 from services.errors import (
     DataDirectoryBusy,
     DataDirectoryEmpty,
+    NoSuchFiles,
     NothingStored,
     QuestionError,
     ServiceError,
@@ -67,6 +68,7 @@ EXIT_OF_ERROR: tuple[tuple[type[Exception], int], ...] = (
     (StreamNameError, EXIT_USAGE),
     (SettingsError, EXIT_USAGE),
     (NothingStored, EXIT_NOT_FOUND),
+    (NoSuchFiles, EXIT_NOT_FOUND),
     (DataDirectoryEmpty, EXIT_NOT_FOUND),
     (DataDirectoryBusy, EXIT_BUSY),
 )

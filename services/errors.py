@@ -18,6 +18,7 @@ ServiceError
 │   └── DataDirectoryEmpty      nothing was ever remembered there
 ├── SettingsError               a setting that cannot be used
 ├── ModelUnavailable            the model that the settings name cannot be loaded
+├── NoSuchFiles                 nothing to take in is there
 ├── HealthAddressUnusable       nothing can listen where health is to be told
 ├── ClusterError
 │   ├── ClusterEngineMissing    Ray is not installed
@@ -158,6 +159,15 @@ class ModelUnavailable(ServiceError):
         super().__init__(f"model {where} cannot be loaded ({reason}); see: longwatch doctor")
         self.where = where
         self.reason = reason
+
+
+class NoSuchFiles(ServiceError):
+    def __init__(self, source: str) -> None:
+        super().__init__(
+            f"{source} means no video file; give a directory that holds some, a file, or a pattern "
+            "in quotes"
+        )
+        self.source = source
 
 
 class HealthAddressUnusable(ServiceError):

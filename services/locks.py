@@ -1,9 +1,10 @@
 """Who works on a data directory: `longwatch up` alone, or services that run one by one.
 
-Two kinds of files, each locked with flock, which the system lets go of however a process ends:
+Three kinds of files, each locked with flock, which the system lets go of however a process ends:
 
     DATA/lock            `up` holds it alone; services that run one by one share it
     DATA/lock.SERVICE    whoever is that service holds it alone
+    DATA/lock.backfill   a back-fill holds it alone
 
 So `up` excludes all others, a service excludes `up` and its own like, and a process that only
 looks takes a shared lock for an instant, which keeps nobody from anything for long.
@@ -58,6 +59,18 @@ def serving(settings: Settings, service: Service) -> Generator[None]:
             holder=f"another longwatch run {service}",
         ),
     ):
+        yield
+
+
+@contextmanager
+def backfilling(settings: Settings) -> Generator[None]:
+    """Be the one back-fill of the data directory, beside whatever services.
+
+    Raises:
+        DataDirectoryBusy, DataDirectoryUnusable
+    """
+    path = settings.lock_path_of("backfill")
+    with _locked(settings, path, fcntl.LOCK_EX, holder="another longwatch backfill"):
         yield
 
 

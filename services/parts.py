@@ -63,16 +63,34 @@ def analyst_of(
     parts: Parts, engine: WatchingEngine, *, turn: Turn = nullcontext
 ) -> Worker[Sampled]:
     """Analysis, whose calls of the model wait for their turn."""
-    stores, bus, metrics = parts.stores, parts.bus, parts.metrics
+    bus, metrics = parts.bus, parts.metrics
     metrics.model(engine)
-    analyst = Analyst(
+    return Worker(
+        Service.ANALYSE,
+        bus=bus,
+        consumer=bus.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
+        handler=analysis(parts, engine, turn=turn),
+        metrics=metrics,
+    )
+
+
+def analysis(
+    parts: Parts,
+    engine: WatchingEngine,
+    *,
+    turn: Turn = nullcontext,
+    kind: type[Analyst] = Analyst,
+) -> Analyst:
+    """What analysis does with its messages, whoever brings them."""
+    stores, metrics = parts.stores, parts.metrics
+    return kind(
         record=stores.record,
         footage=stores.footage,
         rememberer=Rememberer(
             engine=engine,
             record=stores.record,
             tokens=stores.tokens,
-            bus=bus,
+            bus=parts.bus,
             turn=turn,
             metrics=metrics,
         ),
@@ -82,13 +100,6 @@ def analyst_of(
             Limit(stores.settings.when_behind, stores.settings.behind_s),
             parts.clock,
         ),
-        metrics=metrics,
-    )
-    return Worker(
-        Service.ANALYSE,
-        bus=bus,
-        consumer=bus.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
-        handler=analyst,
         metrics=metrics,
     )
 

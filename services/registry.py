@@ -29,6 +29,7 @@ class NewStream:
     realtime: bool | None = None
     starts_at: datetime | None = None
     when_behind: WhenBehind | None = None
+    is_backfill: bool = False
 
 
 class Registry:
@@ -64,6 +65,7 @@ class Registry:
             added_at=self.now_at(),
             epoch_at=new.starts_at,
             when_behind=new.when_behind,
+            is_backfill=new.is_backfill,
         )
         if spec.url != url:
             self._seal(new.name, url)

@@ -167,7 +167,9 @@ class _Whole:
         """Whether every recording has ended or failed, and all that was published is handled."""
         bus, record = self._parts.bus, self._parts.stores.record
         captures = {capture.spec.stream_id: capture for capture in self._supervisor.captures}
-        recordings = [spec for spec in record.streams() if is_recording(spec)]
+        recordings = [
+            spec for spec in record.streams() if is_recording(spec) and not spec.is_backfill
+        ]
         for spec in recordings:
             capture = captures.get(spec.stream_id)
             if capture is None or capture.is_running:

@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -70,6 +71,7 @@ SCHEMES = tuple(PROTOCOLS_BEHIND)
 ALWAYS_LIVE = ("rtsp", "rtsps", "rtmp", "rtmps", "v4l2")
 OPEN_S = 10.0
 SILENT_S = 10.0
+FIRST_YEAR = 1990  # of digital video; clocks that were never set begin at 1904 or 1970
 SILENT_HTTP_S = 30.0  # an HLS playlist gives nothing between two of its pieces
 
 STILL_FORMATS = ("image2", "_pipe")
@@ -226,6 +228,15 @@ class Source:
     def container(self) -> str:
         """FFmpeg's name of the format."""
         return self._container.format.name
+
+    @property
+    def made_at(self) -> datetime | None:
+        """When a recording was made, if its header says so; clocks that were never set do not."""
+        try:
+            made_at = datetime.fromisoformat(self._container.metadata["creation_time"])
+        except (KeyError, ValueError):
+            return None
+        return made_at if made_at.tzinfo and made_at.year >= FIRST_YEAR else None
 
     @property
     def time_base(self) -> Fraction:
