@@ -26,6 +26,8 @@ RUN useradd --uid 10001 --create-home longwatch \
     && install --directory --owner longwatch --group longwatch /data
 COPY --from=build /opt/longwatch /opt/longwatch
 ENV PATH=/opt/longwatch/bin:$PATH PYTHONUNBUFFERED=1 LONGWATCH_DATA=/data
+# Of a GPU, where there is one: its video decoder too, which containers are not given unasked.
+ENV NVIDIA_DRIVER_CAPABILITIES=compute,utility,video
 USER longwatch
 WORKDIR /data
 VOLUME /data

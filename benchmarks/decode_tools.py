@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streaming.decode import sampled_frames
+from streaming.decode import Decoding, sampled_frames
 from streaming.messages import NS_PER_S
 from streaming.sampling import SamplingPolicy
 
@@ -58,7 +58,7 @@ def ours(job: Job) -> Sequence[Pixels]:
         pts_origin=job.pts_origin,
         policy=policy,
         after_ns=None,
-        threads=job.threads,
+        decoding=Decoding(job.threads),
     )
     return [frame.pixels_HWC for frame in frames]
 

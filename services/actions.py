@@ -35,6 +35,7 @@ ACTIONS: dict[type[Exception], Action] = {
     streaming.StillImage: Action.SET_ASIDE,
     streaming.UnsupportedCodec: Action.SET_ASIDE,
     streaming.DamagedVideo: Action.SET_ASIDE,
+    streaming.NvdecUnavailable: Action.CRASH,
     streaming.FootageFull: Action.RETRY,
     streaming.FootageUnavailable: Action.RETRY,
     streaming.FootageMissing: Action.SET_ASIDE,

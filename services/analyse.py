@@ -32,7 +32,7 @@ from services.progress import note_remembered, remembered_until_ns
 from services.remember import Rememberer
 from services.windows import ClipCollector, CollectedClip
 from streaming import bus
-from streaming.decode import sampled_frames
+from streaming.decode import Decoding, sampled_frames
 from streaming.errors import BadMessage
 from streaming.footage import FootageStore
 from streaming.messages import (
@@ -52,10 +52,10 @@ CAPTURE_MESSAGE: TypeAdapter[CaptureMessage] = TypeAdapter(CaptureMessage)
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How segments are looked at, and by how many threads each."""
+    """How segments are looked at, and who decodes them."""
 
     policy: SamplingPolicy
-    decode_threads: int = 1
+    decoding: Decoding
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +223,7 @@ class Analyst:
                     pts_origin=segment.pts_origin,
                     policy=policy,
                     after_ns=after_ns,
-                    threads=self._sampling.decode_threads,
+                    decoding=self._sampling.decoding,
                 )
             )
         last_ns = frames[-1].media_ns if frames else after_ns

@@ -22,9 +22,18 @@ from services.parts import Parts, analysis
 from services.progress import remembered_until_ns
 from services.registry import NewStream
 from services.threads import Threads
-from services.wiring import LoadEngine, Stores, WatchingEngine, now_ms, opened_bus, wall_clock
+from services.wiring import (
+    LoadEngine,
+    Stores,
+    WatchingEngine,
+    now_ms,
+    open_decoding,
+    opened_bus,
+    wall_clock,
+)
 from services.worker import Worker
 from streaming.bus import MemoryBus
+from streaming.decode import Decoding
 from streaming.errors import MediaError, SourceError
 from streaming.messages import (
     TOPIC_SEGMENTS,
@@ -79,7 +88,8 @@ def take_here(
     """
     with opened_bus(stores.settings) as bus:
         parts = Parts(stores, bus, wall_clock(), Metrics("backfill"))
-        backfill = Backfill(parts, load_engine(stores.settings))
+        decoding = open_decoding(stores.settings)
+        backfill = Backfill(parts, load_engine(stores.settings), decoding)
         for file in files:
             taken = backfill.take(file, stop)
             if stop.is_set():
@@ -90,9 +100,10 @@ def take_here(
 class Backfill:
     """Takes in one file after the other, with one model."""
 
-    def __init__(self, parts: Parts, engine: WatchingEngine) -> None:
+    def __init__(self, parts: Parts, engine: WatchingEngine, decoding: Decoding) -> None:
         self._parts = parts
         self._engine = engine
+        self._decoding = decoding
 
     def take(self, file: ArchiveFile, stop: threading.Event) -> Taken:
         """Take in one file, as far as it can be read. A bad one harms nothing else."""
@@ -140,7 +151,7 @@ class Backfill:
         return None if status.state is StreamState.ENDED else status.detail or status.state.value
 
     def _analyse(self, bus: MemoryBus, stop: threading.Event) -> None:
-        analyst = analysis(self._parts, self._engine, kind=ToTheEnd)
+        analyst = analysis(self._parts, self._engine, self._decoding, kind=ToTheEnd)
         assert isinstance(analyst, ToTheEnd)
         worker = Worker(
             "backfill",

@@ -19,7 +19,8 @@ from memory.errors import StoreError
 from services.locks import Service, running_services
 from services.settings import SHIPPED_MODEL, Settings
 from services.wiring import kafka
-from streaming.errors import BusEngineMissing, BusError
+from streaming.errors import BusEngineMissing, BusError, NvdecUnavailable
+from streaming.nvdec import open_nvdec
 
 OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE_BYTES = 2 * 2**30
@@ -103,6 +104,7 @@ def _engines(settings: Settings) -> Iterator[Check]:
     yield Check("tokens", Health.OK, settings.tokens)
     yield _model(settings.model)
     yield _device()
+    yield _decoder(settings.device)
 
 
 def _log(settings: Settings) -> Check:
@@ -169,6 +171,17 @@ def _device() -> Check:
     if torch.cuda.is_available():
         return Check("device", Health.OK, f"{torch.cuda.get_device_name()}; {cores} CPU cores")
     return Check("device", Health.OK, f"{cores} CPU cores; no GPU that torch can use")
+
+
+def _decoder(device: str) -> Check:
+    name = "video decoder"
+    if device == "cpu":
+        return Check(name, Health.OK, "FFmpeg on the CPU")
+    try:
+        open_nvdec(device)
+    except NvdecUnavailable as error:
+        return Check(name, Health.WARNING, f"FFmpeg on the CPU: {error.reason}", error.remedy)
+    return Check(name, Health.OK, f"NVDEC of {device}")
 
 
 def _data(settings: Settings) -> Iterator[Check]:

@@ -26,6 +26,7 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 
 from models.engine import Engine
+from streaming.decode import Decoding
 
 PREFIX = "longwatch"
 STAGE_BUCKETS_S = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -79,7 +80,7 @@ class Metrics:
         self._ready = self._gauge("ready", "1 if the process is ready to work")
         self._workers = self._gauge("workers", "Workers on a cluster, by state", "state")
         self._restarts = self._counter("worker_restarts", "Times a worker had to begin again")
-        self._model: Info | None = None
+        self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._drops, self._shed),
             *(self._captured, self._remembered, self._behind),
@@ -147,9 +148,13 @@ class Metrics:
             "encoder_id": engine.encoder_id,
             "layout_id": engine.layout_id,
         }
-        if self._model is None:
-            self._model = Info(f"{PREFIX}_model", "What is loaded", registry=self._registry)
-        self._model.info(names)
+        self._tell("model", "What is loaded", names)
+
+    def decoder(self, decoding: Decoding) -> None:
+        """Say who decodes segments."""
+        nvdec = decoding.nvdec
+        decoder = "cpu" if nvdec is None else f"nvdec {nvdec.device}"
+        self._tell("decoder", "What decodes segments", {"decoder": decoder})
 
     def keep_streams(self, stream_ids: Collection[str]) -> None:
         """Drop what was measured of other streams: they were forgotten."""
@@ -174,7 +179,12 @@ class Metrics:
             "version": version(),
             "python": platform.python_version(),
         }
-        Info(f"{PREFIX}_build", "What runs", registry=self._registry).info(build)
+        self._tell("build", "What runs", build)
+
+    def _tell(self, name: str, text: str, facts: dict[str, str]) -> None:
+        if name not in self._infos:
+            self._infos[name] = Info(f"{PREFIX}_{name}", text, registry=self._registry)
+        self._infos[name].info(facts)
 
     def _counter(self, name: str, text: str, *labels: str) -> Counter:
         return Counter(f"{PREFIX}_{name}", text, labels, registry=self._registry)

@@ -21,6 +21,7 @@ from services.wiring import Stores, WatchingEngine
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
+from streaming.decode import Decoding
 from streaming.messages import TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS, Answer
 from streaming.sources import SourceOptions
 
@@ -60,7 +61,7 @@ def supervisor_of(parts: Parts, *, stood_in: Collection[Service]) -> Supervisor:
 
 
 def analyst_of(
-    parts: Parts, engine: WatchingEngine, *, turn: Turn = nullcontext
+    parts: Parts, engine: WatchingEngine, decoding: Decoding, *, turn: Turn = nullcontext
 ) -> Worker[Sampled]:
     """Analysis, whose calls of the model wait for their turn."""
     bus, metrics = parts.bus, parts.metrics
@@ -69,7 +70,7 @@ def analyst_of(
         Service.ANALYSE,
         bus=bus,
         consumer=bus.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
-        handler=analysis(parts, engine, turn=turn),
+        handler=analysis(parts, engine, decoding, turn=turn),
         metrics=metrics,
     )
 
@@ -77,12 +78,14 @@ def analyst_of(
 def analysis(
     parts: Parts,
     engine: WatchingEngine,
+    decoding: Decoding,
     *,
     turn: Turn = nullcontext,
     kind: type[Analyst] = Analyst,
 ) -> Analyst:
     """What analysis does with its messages, whoever brings them."""
     stores, metrics = parts.stores, parts.metrics
+    metrics.decoder(decoding)
     return kind(
         record=stores.record,
         footage=stores.footage,
@@ -94,7 +97,7 @@ def analysis(
             turn=turn,
             metrics=metrics,
         ),
-        sampling=Sampling(policy_of(engine.layout), stores.settings.decode_threads),
+        sampling=Sampling(policy_of(engine.layout), decoding),
         pressure=BackPressure(
             stores.record,
             Limit(stores.settings.when_behind, stores.settings.behind_s),

@@ -29,6 +29,7 @@ from services.wiring import (
     LoadEngine,
     WatchingEngine,
     now_at,
+    open_decoding,
     open_index,
     opened,
     opened_bus,
@@ -193,8 +194,9 @@ def capture(alone: Alone, stop: threading.Event) -> None:
 
 
 def analyse(alone: Alone, stop: threading.Event) -> None:
+    decoding = open_decoding(alone.parts.stores.settings)
     engine = alone.engine()
-    worker = alone.starting.until_there("bus", lambda: analyst_of(alone.parts, engine))
+    worker = alone.starting.until_there("bus", lambda: analyst_of(alone.parts, engine, decoding))
     alone.readiness.has("service")
     worker.run(stop)
 

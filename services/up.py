@@ -35,6 +35,7 @@ from services.turns import Turns
 from services.wiring import (
     LoadEngine,
     now_at,
+    open_decoding,
     open_index,
     opened,
     opened_bus,
@@ -112,6 +113,7 @@ class _Whole:
     def _watch(self, stop: threading.Event) -> None:
         """Load the model, then analyse, index and answer until told to stop."""
         parts, stores, turns = self._parts, self._parts.stores, Turns()
+        decoding = open_decoding(self._running.settings)
         engine = self._running.load_engine(self._running.settings)
         vectors = open_index(stores, engine)
         keeper = IndexKeeper(
@@ -120,7 +122,7 @@ class _Whole:
             stores.settings.index_path,
             monotonic_ns=parts.clock.monotonic_ns,
         )
-        analyst = analyst_of(parts, engine, turn=turns.turn)
+        analyst = analyst_of(parts, engine, decoding, turn=turns.turn)
         self._running.on_ready()
         self._readiness.has("service")
 

@@ -4,6 +4,7 @@ torch, faiss and redis are imported where an engine, an index or a record in Red
 so that commands that need none of them start quickly.
 """
 
+import logging
 import os
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -27,13 +28,17 @@ from services.registry import Registry
 from services.settings import Settings
 from streaming.bus import Bus
 from streaming.clock import WallClock
-from streaming.errors import BusEngineMissing
+from streaming.decode import Decoding
+from streaming.errors import BusEngineMissing, NvdecUnavailable
 from streaming.footage import FootageStore
+from streaming.nvdec import open_nvdec
 from streaming.sqlite_bus import SqliteBus
 
 if TYPE_CHECKING:
     from memory.faiss_index import OpenedIndex
     from streaming.kafka_bus import KafkaBus
+
+log = logging.getLogger(__name__)
 
 SPARED_CORES = 1  # for decoding: threads of the model that wait for a core cost ten times as much
 
@@ -67,6 +72,20 @@ def load_engine(settings: Settings) -> WatchingEngine:
         return TransformersEngine.load(settings.model, num_threads=threads, device=settings.device)
     except CheckpointUnreadable as error:
         raise ModelUnavailable(str(settings.model), reason=error.why) from error
+
+
+def open_decoding(settings: Settings) -> Decoding:
+    """Who decodes: the GPU on which the model computes, or the CPU, and a word where it must.
+
+    To be called before the model is loaded, see `streaming.nvdec`.
+    """
+    nvdec = None
+    if settings.device != "cpu":
+        try:
+            nvdec = open_nvdec(settings.device)
+        except NvdecUnavailable as error:
+            log.warning("video is decoded on the CPU: %s", error)
+    return Decoding(settings.decode_threads, nvdec)
 
 
 def now_at() -> datetime:

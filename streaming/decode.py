@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import cast
 
 import av
+from av.codec.hwaccel import HWAccel
 from av.container import InputContainer
 from av.error import FFmpegError
 from av.stream import Discard
@@ -30,10 +31,12 @@ from streaming.clock import MediaClock
 from streaming.errors import (
     DamagedVideo,
     EmptyMedia,
+    MediaError,
     NoVideoTrack,
     UnreadableMedia,
     UnsupportedCodec,
 )
+from streaming.nvdec import Nvdec
 from streaming.sampling import SamplingPolicy
 from streaming.unit_decoder import DecodeCounts, Frame
 from streaming.unit_pool import DecoderPool, UnitPool
@@ -46,6 +49,18 @@ _ONLY_FILES = {"protocol_whitelist": "file"}
 _NO_DECODER = {"codec_whitelist": "rawvideo"}
 
 
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """By how many threads a file is decoded, and by which GPU, if by one."""
+
+    threads: int = 1
+    nvdec: Nvdec | None = None
+
+    def __post_init__(self) -> None:
+        if self.threads < 1:
+            raise ValueError(f"decoding needs at least one thread, not {self.threads}")
+
+
 def sampled_frames(
     path: Path,
     *,
@@ -53,22 +68,21 @@ def sampled_frames(
     pts_origin: int,
     policy: SamplingPolicy,
     after_ns: int | None,
-    threads: int,
+    decoding: Decoding,
 ) -> "SampledFrames":
     """Sample a file whose frame at `pts_origin` has media time `start_ns`.
 
     Frames before `pts_origin` are outside the file's span. `after_ns` is the media time of the
     last frame sampled from what came before this file, None if nothing was: instants that were
-    served there are not served again.
+    served there are not served again. Where a GPU decodes, all frames of the file are held until
+    the last has come.
 
     Nothing is read before the first frame is asked for.
 
     Raises:
         MediaError: the file cannot be opened, has no video, or nothing of it can be decoded.
     """
-    if threads < 1:
-        raise ValueError(f"decoding needs at least one thread, not {threads}")
-    return SampledFrames(_Request(path, start_ns, pts_origin, policy, after_ns, threads))
+    return SampledFrames(_Request(path, start_ns, pts_origin, policy, after_ns, decoding))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class _Request:
     pts_origin: int
     policy: SamplingPolicy
     after_ns: int | None
-    threads: int
+    decoding: Decoding
 
 
 class SampledFrames(Iterator[Frame]):
@@ -87,7 +101,8 @@ class SampledFrames(Iterator[Frame]):
     def __init__(self, request: _Request) -> None:
         self._read = DecodeCounts()
         self._decoders: DecoderPool | None = None
-        self._frames = self._sampled(request)
+        nvdec = request.decoding.nvdec
+        self._frames = self._sampled_with(nvdec, request) if nvdec else self._sampled(request, None)
 
     def __next__(self) -> Frame:
         return next(self._frames)
@@ -100,16 +115,36 @@ class SampledFrames(Iterator[Frame]):
         """What was met so far."""
         return self._read + self._decoders.counts if self._decoders else self._read
 
-    def _sampled(self, request: _Request) -> Generator[Frame]:
-        path, policy = request.path, request.policy
-        with closing(_opened(path)) as container, ThreadPoolExecutor(request.threads) as executor:
+    def _sampled_with(self, nvdec: Nvdec, request: _Request) -> Generator[Frame]:
+        """What a GPU gives if it takes all there is; if not, what the CPU makes of the file."""
+        try:
+            frames = list(self._sampled(request, nvdec.acceleration))
+            refusal = f"{self.counts.damaged} packets" if self.counts.damaged else None
+        except (MediaError, FFmpegError) as error:
+            frames, refusal = [], str(error)
+        if refusal is not None:
+            nvdec.refused(request.path, refusal)
+            self._read, self._decoders = DecodeCounts(), None
+            frames = self._sampled(request, None)
+        yield from frames
+
+    def _sampled(self, request: _Request, acceleration: HWAccel | None) -> Generator[Frame]:
+        path, policy, threads = request.path, request.policy, request.decoding.threads
+        with (
+            closing(_opened(path, acceleration)) as container,
+            ThreadPoolExecutor(threads) as executor,
+        ):
             stream = _video_stream(container, path)
             assert stream.time_base is not None
             time = MediaClock(stream.time_base, pts=request.pts_origin, media_ns=request.start_ns)
             context = stream.codec_context
             codec = Codec(context.name, context.extradata)
             self._decoders = DecoderPool(
-                context, lambda: _decoder_context(path), codec=codec, time=time, policy=policy
+                context,
+                lambda: _decoder_context(path, acceleration),
+                codec=codec,
+                time=time,
+                policy=policy,
             )
             cut = units(self._from_keyframe(self._packets(container, stream)), codec)
             first_two = list(islice(cut, 2))
@@ -118,7 +153,7 @@ class SampledFrames(Iterator[Frame]):
                 self._decoders,
                 after_ns=request.after_ns,
                 executor=executor,
-                threads=request.threads if len(first_two) == 2 else 1,
+                threads=threads if len(first_two) == 2 else 1,
             )
             yield from pool.frames()
         self._refuse_nothing(path)
@@ -159,21 +194,23 @@ class SampledFrames(Iterator[Frame]):
             raise DamagedVideo(str(path), reason="no picture of it can be decoded")
 
 
-def _opened(path: Path) -> InputContainer:
+def _opened(path: Path, acceleration: HWAccel | None) -> InputContainer:
     try:
         if path.stat().st_size == 0:
             raise EmptyMedia(str(path))
-        container = _open(path, _ONLY_FILES | _NO_DECODER)
+        container = _open(path, _ONLY_FILES | _NO_DECODER, acceleration)
         if container.format.name.startswith(_STAMPED_FORMATS):
             return container
         container.close()
-        return _open(path, _ONLY_FILES)
+        return _open(path, _ONLY_FILES, acceleration)
     except (OSError, FFmpegError) as error:
         raise UnreadableMedia(str(path), reason=error.strerror or str(error)) from error
 
 
-def _open(path: Path, options: dict[str, str]) -> InputContainer:
-    return av.open(f"file:{path}", options=dict(options), metadata_errors="replace")
+def _open(path: Path, options: dict[str, str], acceleration: HWAccel | None) -> InputContainer:
+    return av.open(
+        f"file:{path}", options=dict(options), metadata_errors="replace", hwaccel=acceleration
+    )
 
 
 def _video_stream(container: InputContainer, path: Path) -> VideoStream:
@@ -190,7 +227,7 @@ def _video_stream(container: InputContainer, path: Path) -> VideoStream:
     return stream
 
 
-def _decoder_context(path: Path) -> VideoCodecContext:
+def _decoder_context(path: Path, acceleration: HWAccel | None) -> VideoCodecContext:
     """A fresh decoder for a file. It outlives the opened file that it is taken from."""
-    with closing(_opened(path)) as container:
+    with closing(_opened(path, acceleration)) as container:
         return _video_stream(container, path).codec_context

@@ -18,6 +18,7 @@ StreamingError
 │   ├── StillImage              one picture is not video
 │   ├── UnsupportedCodec        a codec that cannot be read, or cannot be stored
 │   └── DamagedVideo            opened, and not one picture or packet of it could be read
+├── NvdecUnavailable            the GPU's video decoder cannot be used; the CPU can
 ├── FootageError                the footage store
 │   ├── FootageFull             no space left; waits for space
 │   ├── FootageUnavailable      the store does not answer, or may not be written
@@ -152,6 +153,18 @@ class UnsupportedCodec(MediaError):
 class DamagedVideo(MediaError):
     def __init__(self, name: str, *, reason: str) -> None:
         super().__init__(name, f"is damaged, nothing of it can be read ({reason})")
+        self.reason = reason
+
+
+class NvdecUnavailable(StreamingError):
+    remedy = (
+        "install NVIDIA's driver with its video libraries "
+        "(in a container: NVIDIA_DRIVER_CAPABILITIES=compute,utility,video)"
+    )
+
+    def __init__(self, device: str, *, reason: str) -> None:
+        super().__init__(f"NVDEC of {device} cannot be used: {reason}; {self.remedy}")
+        self.device = device
         self.reason = reason
 
 

@@ -16,6 +16,7 @@ from services.wiring import Stores, opened, opened_bus, wall_clock
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
+from streaming.decode import Decoding
 from streaming.messages import NS_PER_S, TOPIC_SEGMENTS, Span
 from tests.services.scripted_engine import LAYOUT, ScriptedEngine
 
@@ -96,7 +97,7 @@ def worker_of(
         record=record,
         footage=stores.footage,
         rememberer=rememberer,
-        sampling=Sampling(policy_of(LAYOUT)),
+        sampling=Sampling(policy_of(LAYOUT), Decoding()),
         pressure=BackPressure(
             record, Limit(stores.settings.when_behind, stores.settings.behind_s), clock
         ),

@@ -14,6 +14,7 @@ from services.registry import NewStream
 from services.settings import load_settings
 from services.threads import Threads
 from services.wiring import opened, opened_bus, wall_clock
+from streaming.decode import Decoding
 from streaming.messages import NS_PER_S, GapReason
 from tests.services.scripted_engine import ScriptedEngine
 from tests.streaming.live_server import Camera, clock_film, switched_on
@@ -37,7 +38,8 @@ def test_analysis_that_comes_late_drops_the_oldest_and_catches_up(tmp_path: Path
         running = [threads.start("capture", supervisor_of(parts, stood_in=()).run)]
         try:
             until(threads, lambda: len(record.segments()) >= 5)
-            running.append(threads.start("analyse", analyst_of(parts, ScriptedEngine()).run))
+            analyst = analyst_of(parts, ScriptedEngine(), Decoding())
+            running.append(threads.start("analyse", analyst.run))
             until(threads, lambda: bool(record.clips()))
         finally:
             threads.stop.set()

@@ -216,6 +216,15 @@ def test_doctor_says_what_is_missing(empty: Settings, tmp_path: Path) -> None:
     assert "LONGWATCH_MODEL" in run(bare, "doctor").stdout
 
 
+def test_doctor_says_who_decodes(empty: Settings) -> None:
+    result = run(empty.model_copy(update={"device": "cuda:99"}), "doctor", "--json")
+    [decoder] = [check for check in as_json(result) if check["name"] == "video decoder"]
+
+    assert decoder["health"] == "warning"
+    assert decoder["found"].startswith("FFmpeg on the CPU: ")
+    assert "NVIDIA_DRIVER_CAPABILITIES" in decoder["remedy"]
+
+
 def test_what_needs_no_model_loads_none() -> None:
     loaded = subprocess.run(
         [

@@ -15,6 +15,7 @@ from services.health import LIVE, METRICS, READY, Face, listening
 from services.metrics import Metrics, Stage
 from services.readiness import STALE_NS, Readiness
 from services.settings import address_of
+from streaming.decode import Decoding
 from tests.services.processes import measured
 from tests.services.scripted_engine import ScriptedEngine
 from tests.test_docs import OPERATIONS
@@ -157,6 +158,7 @@ def test_an_address_needs_a_host_and_a_port(text: str) -> None:
 def test_everything_that_is_measured_is_documented_and_nothing_else() -> None:
     metrics = Metrics("test")
     metrics.model(ScriptedEngine())
+    metrics.decoder(Decoding())
     families = re.findall(r"^# TYPE (longwatch_\w+)", metrics.exposition().decode(), re.MULTILINE)
 
     assert set(re.findall(r"^\| `(longwatch_\w+)`", OPERATIONS, re.MULTILINE)) == set(families)

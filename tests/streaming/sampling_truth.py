@@ -12,8 +12,9 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from streaming.decode import Frame, SampledFrames, sampled_frames
+from streaming.decode import Decoding, Frame, SampledFrames, sampled_frames
 from streaming.messages import NS_PER_S
+from streaming.nvdec import Nvdec
 from streaming.sampling import SamplingPolicy
 from tests.streaming.media import number_of
 
@@ -36,6 +37,7 @@ def sample(
     start_ns: int = 0,
     size_px: tuple[int, int] = SIZE_PX,
     threads: int = 1,
+    nvdec: Nvdec | None = None,
 ) -> SampledFrames:
     """Sample a file whose first frame is at `start_ns`."""
     return sampled_frames(
@@ -44,7 +46,7 @@ def sample(
         pts_origin=first_pts(path) if origin is None else origin,
         policy=policy(fps, size_px=size_px),
         after_ns=None,
-        threads=threads,
+        decoding=Decoding(threads, nvdec),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 
-from streaming.decode import sampled_frames
+from streaming.decode import Decoding, sampled_frames
 from streaming.messages import NS_PER_S
 from tests.streaming.media import Recipe, add_video, film, numbered_picture
 from tests.streaming.sampling_truth import (
@@ -131,7 +131,7 @@ def test_segments_sampled_one_by_one_give_what_the_whole_gives(tmp_path: Path):
             pts_origin=origin,
             policy=policy("7/3"),
             after_ns=after_ns,
-            threads=1,
+            decoding=Decoding(),
         ):
             after_ns = frame.media_ns
             got.append((frame.media_ns, int(frame.pixels_HWC.sum())))
