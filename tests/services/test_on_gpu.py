@@ -1,5 +1,6 @@
 """A service that is to work on a GPU whose decoder does not: the same memory, and one word."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.services.conftest import remember
 def test_where_no_gpu_decodes_the_memory_is_the_same(
     light_film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.WARNING, logger="services")
     memories = [
         memory_after(load_settings(data=tmp_path / device, device=device), light_film)
         for device in ("cpu", "cuda:99")
