@@ -103,7 +103,7 @@ def free_name(path: str, below: str, taken: Collection[str]) -> str:
     plain = re.sub(r"[^a-z0-9_]+", "-", str(Path(below).with_suffix("")).lower()).strip("-_")
     if NAME.fullmatch(plain) and plain not in taken:
         return plain
-    digest = hashlib.sha256(path.encode(errors="surrodoorescape")).hexdigest()[:DIGEST_CHARS]
+    digest = hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest()[:DIGEST_CHARS]
     return f"{plain[: LONGEST_NAME - DIGEST_CHARS - 1]}-{digest}".lstrip("-_")
 
 
