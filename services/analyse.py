@@ -23,13 +23,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from memory.errors import UnknownStream
 from memory.record import Record
-from memory.spans import END_OF_TIME_NS, overlaps_any
+from memory.spans import END_OF_TIME_NS
 from memory.values import StreamSpec, WhenBehind
 from models.layout import StreamLayout
 from services.behind import BackPressure, put_skipped, thinned
+from services.logs import about
 from services.metrics import Metrics, Stage
 from services.progress import note_remembered, remembered_until_ns
 from services.remember import Rememberer
+from services.tracing import TraceContext, context_of, continuing
 from services.windows import ClipCollector, CollectedClip
 from streaming import bus
 from streaming.decode import Decoding, sampled_frames
@@ -76,27 +78,34 @@ class Sampled:
     treatment: WhenBehind = WhenBehind.WAIT
 
 
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A segment that was handed to the collector, how, and the span that published it."""
+
+    span: Span
+    is_thinned: bool
+    trace: TraceContext | None
+
+
 @dataclass(slots=True)
 class Watched:
     """One stream as the analyst knows it.
 
     complete   clips that wait to be remembered
-    thinned    spans of segments that were looked at more seldom, while a clip may hold them
+    fed        the segments that the unfinished clip may show
     """
 
     spec: StreamSpec
     collector: ClipCollector
     epoch_at: datetime | None = None
     complete: list[CollectedClip] = field(default_factory=list[CollectedClip])
-    thinned: list[Span] = field(default_factory=list[Span])
+    fed: list[Fed] = field(default_factory=list[Fed])
 
     def completed(self, clips: Sequence[CollectedClip]) -> None:
         """Note clips that are complete now."""
-        self.complete += [
-            replace(clip, thinned=overlaps_any(clip.span, self.thinned)) for clip in clips
-        ]
+        self.complete += [shown_by(self.fed, clip) for clip in clips]
         done_ns = self.collector.done_ns
-        self.thinned = [span for span in self.thinned if span.end_ns > done_ns]
+        self.fed = [one for one in self.fed if one.span.end_ns > done_ns]
 
 
 class Analyst:
@@ -123,7 +132,10 @@ class Analyst:
         self._handled: dict[str, SampledUntil] = {}
 
     def prepare(self, record: bus.Record) -> Sampled:
-        message = message_of(record)
+        with continuing(context_of(record.headers)):
+            return self._prepare(message_of(record))
+
+    def _prepare(self, message: CaptureMessage) -> Sampled:
         if not isinstance(message, SegmentReady):
             return Sampled(message)
         if message not in self._record.segments([message.span]):
@@ -157,8 +169,8 @@ class Analyst:
                 complete = self._skip(watched, message.span)
             case SegmentReady():
                 watched.epoch_at = message.epoch_at
-                if prepared.treatment is WhenBehind.THIN:
-                    self._thin(watched, message.span)
+                is_thinned = prepared.treatment is WhenBehind.THIN
+                self._note_fed(watched, Fed(message.span, is_thinned, context_of(record.headers)))
                 complete = watched.collector.feed(
                     message.span, prepared.frames or (), offset=record.offset
                 )
@@ -205,9 +217,12 @@ class Analyst:
         self._metrics.shed(span.stream_id, WhenBehind.DROP_OLDEST.value, left_out.duration_s)
         return collector.skip(left_out)
 
-    def _thin(self, watched: Watched, span: Span) -> None:
-        if not watched.collector.has_seen(span):
-            watched.thinned.append(span)
+    def _note_fed(self, watched: Watched, fed: Fed) -> None:
+        span = fed.span
+        if watched.collector.has_seen(span):
+            return
+        watched.fed.append(fed)
+        if fed.is_thinned:
             self._metrics.shed(span.stream_id, WhenBehind.THIN.value, span.duration_s)
 
     def _sample(self, segment: SegmentReady, policy: SamplingPolicy) -> Sampled:
@@ -215,7 +230,8 @@ class Analyst:
         before = self._ahead.get(span.stream_id)
         goes_on = before is not None and before.segment_end_ns == span.start_ns
         after_ns = before.last_frame_ns if before and goes_on else None
-        with self._footage.open_local(segment.uri) as path, self._metrics.timed(Stage.DECODE):
+        said = about(stream_id=span.stream_id)
+        with self._footage.open_local(segment.uri) as path, self._metrics.timed(Stage.DECODE, said):
             frames = list(
                 sampled_frames(
                     path,
@@ -261,6 +277,16 @@ class Analyst:
             self._rememberer.remember(clip, epoch_at=watched.epoch_at)
             del watched.complete[0]
         note_remembered(self._record, watched.spec, watched.collector.done_ns)
+
+
+def shown_by(fed: Sequence[Fed], clip: CollectedClip) -> CollectedClip:
+    """The clip, with what is known of the segments that it shows."""
+    shown = [one for one in fed if one.span.overlaps(clip.span.start_ns, clip.span.end_ns)]
+    return replace(
+        clip,
+        thinned=any(one.is_thinned for one in shown),
+        traces=tuple(one.trace for one in shown if one.trace is not None),
+    )
 
 
 def message_of(record: bus.Record) -> CaptureMessage:

@@ -30,6 +30,7 @@ from services.moments import MINUTE_NS, Bounds, show_ns
 from services.progress import is_recording
 from services.registry import Registry
 from services.timewords import find_times
+from services.tracing import CarryingTracer, Tracer
 from services.wording import Told, cite, without_evidence
 from streaming.messages import Answer, Citation, Coverage, Span, Verdict, wall_time
 
@@ -65,12 +66,14 @@ class Answerer:
         registry: Registry,
         looker: Looker,
         now_at: Callable[[], datetime],
+        tracer: Tracer | None = None,
     ) -> None:
         self._engine = engine
         self._record = record
         self._registry = registry
         self._looker = looker
         self._now_at = now_at
+        self._tracer = tracer or CarryingTracer()
 
     def ask(
         self, question: Question, *, on_text: Callable[[str], None] = lambda piece: None
@@ -84,20 +87,24 @@ class Answerer:
         now_at = self._now_at()
         timed = find_times(text, now_at=now_at)
         rest = timed.rest or DEFAULT_QUESTION
-        plan = self._plan(rest)
+        with self._tracer.span("answer.plan"):
+            plan = self._plan(rest)
         bounds = timed.bounds.within(question.bounds)
-        asked = self._asked(question.streams, bounds, plan, now_at=now_at)
-        coverage = coverage_of(self._record, asked)
-        finding, looked, sought = self._find(plan, asked)
+        with self._tracer.span("answer.recall"):
+            asked = self._asked(question.streams, bounds, plan, now_at=now_at)
+            coverage = coverage_of(self._record, asked)
+            noted = self._noted(plan, asked)
+        finding, looked, sought = self._find(plan, asked, noted)
         verdict = _verdict(finding, coverage, sought)
         if verdict is Verdict.FOUND:
             pieces = self._say(rest, finding, asked)
         else:
             pieces = iter([without_evidence(verdict, plan.intent, coverage)])
         said: list[str] = []
-        for piece in pieces:
-            said.append(piece)
-            on_text(piece)
+        with self._tracer.span("answer.write"):
+            for piece in pieces:
+                said.append(piece)
+                on_text(piece)
         is_known = verdict in (Verdict.FOUND, Verdict.NOT_FOUND)
         return Answer(
             question=text,
@@ -132,17 +139,24 @@ class Answerer:
             return [one.latest(self._record, RECENT_NS) for one in asked]
         return asked
 
-    def _find(self, plan: Plan, asked: Sequence[Asked]) -> tuple[Finding, Checked, Sought | None]:
+    def _noted(self, plan: Plan, asked: Sequence[Asked]) -> list[Occurrence]:
+        """All that was noted in the range that the plan is about."""
         spans = [one.span for one in asked if one.span is not None]
         reached = [_from_the_start(span) if plan.intent == "state" else span for span in spans]
-        noted = in_range(
+        return in_range(
             occurrences(self._record.events([_widened(span) for span in reached])), reached
         )
+
+    def _find(
+        self, plan: Plan, asked: Sequence[Asked], noted: Sequence[Occurrence]
+    ) -> tuple[Finding, Checked, Sought | None]:
+        spans = [one.span for one in asked if one.span is not None]
         phrases = phrases_of(plan)
         relevant = matching(phrases, noted) if phrases else noted
-        looked = self._looker.check(
-            relevant, from_the_end=plan.which == "last" or plan.intent == "state"
-        )
+        with self._tracer.span("answer.look"):
+            looked = self._looker.check(
+                relevant, from_the_end=plan.which == "last" or plan.intent == "state"
+            )
         kept = set(looked.kept)
         left = [one for one in noted if one in kept or one not in set(relevant)]
         finding = find(plan, left)
@@ -150,7 +164,8 @@ class Answerer:
             finding = find(plan, self._notes(spans))
         if finding.is_found or not phrases or plan.intent not in SOUGHT or not spans:
             return finding, looked, None
-        sought = self._looker.seek(plan.events, spans)
+        with self._tracer.span("answer.look"):
+            sought = self._looker.seek(plan.events, spans)
         agreed = looked.agreed | dict.fromkeys(sought.shown, True)
         return find(plan, sought.shown), Checked(looked.kept, agreed), sought
 

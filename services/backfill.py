@@ -29,6 +29,7 @@ from services.wiring import (
     now_ms,
     open_decoding,
     opened_bus,
+    tracing_as,
     wall_clock,
 )
 from services.worker import Worker
@@ -86,8 +87,9 @@ def take_here(
     Raises:
         ModelUnavailable, StoreError, BusError
     """
-    with opened_bus(stores.settings) as bus:
-        parts = Parts(stores, bus, wall_clock(), Metrics("backfill"))
+    metrics = Metrics("backfill")
+    with tracing_as("backfill") as metrics.tracer, opened_bus(stores.settings) as bus:
+        parts = Parts(stores, bus, wall_clock(), metrics)
         decoding = open_decoding(stores.settings)
         backfill = Backfill(parts, load_engine(stores.settings), decoding)
         for file in files:

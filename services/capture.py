@@ -10,18 +10,21 @@ the record, where `longwatch streams` reads them.
 
 import logging
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from memory.errors import SpanForgotten, StoreError, UnknownStream
 from memory.record import Record
 from memory.values import StreamSpec, StreamStatus
+from services import tracing
 from services.actions import Action, action_for
 from services.errors import WorkerCrashed
 from services.logs import about
 from services.metrics import Drop, Metrics
 from services.progress import PAUSED, captured_until_ns, cursor_of, note_captured, position_of
 from services.registry import Registry
+from services.tracing import Tracer
 from streaming.bus import Bus
 from streaming.capture import Capture
 from streaming.clock import WallClock
@@ -66,9 +69,10 @@ class Announcer:
     Nothing new of a stream may be published before that.
     """
 
-    def __init__(self, record: Record, bus: Bus) -> None:
+    def __init__(self, record: Record, bus: Bus, tracer: Tracer) -> None:
         self._record = record
         self._bus = bus
+        self._tracer = tracer
         self._left = {spec.stream_id: spec for spec in record.streams() if not spec.is_backfill}
         self._announcing = threading.Lock()
 
@@ -90,7 +94,8 @@ class Announcer:
         mark_ns = captured_until_ns(record, spec)
         last = [Span(stream_id=spec.stream_id, start_ns=max(0, mark_ns - 1), end_ns=mark_ns + 1)]
         for message in (*record.segments(last)[-1:], *record.gaps(last)[-1:]):
-            publish(self._bus, message)
+            with begun(self._tracer, message):
+                publish(self._bus, message)
         ended_ns = record.ended_ns(spec.stream_id)
         if ended_ns is not None:
             publish(self._bus, StreamEnded(stream_id=spec.stream_id, end_ns=ended_ns))
@@ -151,6 +156,10 @@ class StreamCapture:
             self.crash = error
 
     def _publish(self, message: CaptureMessage) -> None:
+        with begun(self._parts.metrics.tracer, message):
+            self._publish_traced(message)
+
+    def _publish_traced(self, message: CaptureMessage) -> None:
         try:
             if self._announcer is not None:
                 self._announcer.announce(self.spec.stream_id)
@@ -211,7 +220,7 @@ class Supervisor:
 
     def __init__(self, parts: CaptureParts) -> None:
         self._parts = parts
-        self._announcer = Announcer(parts.record, parts.bus)
+        self._announcer = Announcer(parts.record, parts.bus, parts.metrics.tracer)
         self._captures: dict[str, StreamCapture] = {}
 
     @property
@@ -280,9 +289,21 @@ def catalogue(record: Record, message: CaptureMessage) -> None:
             record.put_ended(message)
 
 
+def begun(tracer: Tracer, message: CaptureMessage) -> AbstractContextManager[None]:
+    """The trace that begins with a segment."""
+    if not isinstance(message, SegmentReady):
+        return nullcontext()
+    return tracer.span("capture.segment", about(stream_id=message.span.stream_id))
+
+
 def publish(bus: Bus, message: CaptureMessage) -> None:
     stream_id = message.stream_id if isinstance(message, StreamEnded) else message.span.stream_id
-    bus.publish(TOPIC_SEGMENTS, key=stream_id, value=message.model_dump_json().encode())
+    bus.publish(
+        TOPIC_SEGMENTS,
+        key=stream_id,
+        value=message.model_dump_json().encode(),
+        headers=tracing.headers(),
+    )
 
 
 def is_let_go(status: StreamStatus | None) -> bool:

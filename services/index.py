@@ -14,12 +14,16 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from memory.faiss_index import FaissIndex, OpenedIndex, open_index
 from memory.follow import catch_up
 from memory.record import Record
 from memory.values import ClipVectors, Mark
+from services.logs import about
+from services.tracing import CarryingTracer, Tracer, context_of, continuing
 from streaming import bus
-from streaming.messages import NS_PER_S
+from streaming.messages import NS_PER_S, ClipRemembered
 
 SAVE_EVERY_NS = 30 * NS_PER_S  # what is lost by a kill is read from the record again
 RECENT = 64  # revisions that are looked through first for the newest vectors
@@ -41,12 +45,14 @@ class IndexKeeper:
         directory: Path,
         *,
         monotonic_ns: Callable[[], int],
+        tracer: Tracer | None = None,
     ) -> None:
         self._is_given = opened is not None
         self._opened = opened
         self._record = record
         self._directory = directory
         self._monotonic_ns = monotonic_ns
+        self._tracer = tracer or CarryingTracer()
         self._saved: Mark | None = None
         self._saved_at_ns = monotonic_ns()
         _say_if_rebuilt(opened)
@@ -58,7 +64,11 @@ class IndexKeeper:
         """Nothing was."""
 
     def handle(self, record: bus.Record, prepared: None) -> None:
-        self._catch_up()
+        with (
+            continuing(context_of(record.headers)),
+            self._tracer.span("index.add", _announced(record)),
+        ):
+            self._catch_up()
 
     def idle(self) -> None:
         self._catch_up()
@@ -124,6 +134,15 @@ def newest_vectors(record: Record) -> ClipVectors | None:
         if latest or reach >= revision:
             return latest[0] if latest else None
         reach *= RECENT
+
+
+def _announced(record: bus.Record) -> dict[str, str]:
+    """What a message is about; one that is none only says that there is something new."""
+    try:
+        clip_id = ClipRemembered.model_validate_json(record.value).clip_id
+    except ValidationError:
+        clip_id = None
+    return about(stream_id=record.key, clip_id=clip_id)
 
 
 def _say_if_rebuilt(opened: OpenedIndex | None) -> None:

@@ -3,8 +3,9 @@
     {"time": "2025-03-01T14:00:00.123+00:00", "level": "warning", "logger": "services.worker",
      "message": "...", "service": "analyse", "stream_id": "door", "clip_id": "...", "error": "..."}
 
-`stream_id` and `clip_id` stand there where a record has them (`about`), `error` where an exception
-came with it, whole, with its traceback. Times are those of the machine, in UTC.
+`stream_id` and `clip_id` stand there where a record has them (`about`), `trace_id` where it was
+logged while working for a trace, `error` where an exception came with it, whole, with its
+traceback. Times are those of the machine, in UTC.
 """
 
 import json
@@ -16,8 +17,10 @@ from typing import Any
 from rich.console import Console
 from rich.logging import RichHandler
 
+from services import tracing
+
 OURS = ("services", "streaming", "memory", "models")
-ABOUT = ("stream_id", "clip_id")
+ABOUT = ("stream_id", "clip_id", "trace_id")
 
 
 class LogFormat(StrEnum):
@@ -42,15 +45,19 @@ class JsonFormatter(logging.Formatter):
             "service": self._service,
         }
         given = vars(record)
+        if (context := tracing.scope().context) is not None:
+            line["trace_id"] = context.trace_id
         line |= {name: given[name] for name in ABOUT if name in given}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
-def about(*, stream_id: str | None = None, clip_id: str | None = None) -> dict[str, str]:
-    """What a record is about, as `extra` of a call that logs."""
-    given = {"stream_id": stream_id, "clip_id": clip_id}
+def about(
+    *, stream_id: str | None = None, clip_id: str | None = None, trace_id: str | None = None
+) -> dict[str, str]:
+    """What a record is about, as `extra` of a call that logs; and what a span is about."""
+    given = {"stream_id": stream_id, "clip_id": clip_id, "trace_id": trace_id}
     return {name: value for name, value in given.items() if value is not None}
 
 

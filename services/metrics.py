@@ -1,8 +1,9 @@
 """What a process measures of itself, for Prometheus: the one place that knows the names.
 
-Each process has one `Metrics`; whoever works is given it, and tells it what happened. Labels are
-few by design: streams, stages, reasons, topics and groups, never clips, questions or messages. A
-stream that is forgotten takes its time series along (`keep_streams`).
+Each process has one `Metrics`; whoever works is given it, and tells it what happened. A piece of
+work that is timed is a span of a trace, too (`services.tracing`). Labels are few by design:
+streams, stages, reasons, topics and groups, never clips, questions or messages. A stream that is
+forgotten takes its time series along (`keep_streams`).
 """
 
 import platform
@@ -26,6 +27,7 @@ from prometheus_client import (
 from prometheus_client.metrics import MetricWrapperBase
 
 from models.engine import Engine
+from services.tracing import NOTHING, CarryingTracer, Tracer
 from streaming.decode import Decoding
 
 PREFIX = "longwatch"
@@ -42,6 +44,16 @@ class Stage(StrEnum):
     ANSWER = "answer"
 
 
+SPAN_OF = {
+    Stage.DECODE: "analyse.decode",
+    Stage.ENCODE: "analyse.encode",
+    Stage.DESCRIBE: "analyse.describe",
+    Stage.STORE: "analyse.store",
+    Stage.ANSWER: "answer",
+}
+"""The span of each stage."""
+
+
 class Drop(StrEnum):
     """What a camera sent and nobody will see. Messages that are set aside say their error."""
 
@@ -53,6 +65,8 @@ class Metrics:
     """The measurements of one process. May be used from any thread."""
 
     def __init__(self, service: str = "test") -> None:
+        self.tracer: Tracer = CarryingTracer()
+        """Begins spans; a service that has another puts it here before it begins."""
         disable_created_metrics()  # when each counter began is of no use, and as long as the rest
         self._registry = CollectorRegistry()
         self._stages = self._histogram("stage_seconds", "Time that a piece of work took", "stage")
@@ -89,11 +103,12 @@ class Metrics:
         self._tell_build(service)
 
     @contextmanager
-    def timed(self, stage: Stage) -> Generator[None]:
-        """Time one piece of work, also when it fails."""
+    def timed(self, stage: Stage, about: Mapping[str, str] = NOTHING) -> Generator[None]:
+        """Time one piece of work, also when it fails; `about` says more of its span."""
         began_s = time.perf_counter()
         try:
-            yield
+            with self.tracer.span(SPAN_OF[stage], about):
+                yield
         finally:
             self._stages.labels(stage).observe(time.perf_counter() - began_s)
 

@@ -133,7 +133,9 @@ def resident_of(
         outcome = "failed"
         try:
             with turn(), metrics.timed(Stage.ANSWER):
-                result = respond(request, stores, engine, index(), on_text=on_text)
+                result = respond(
+                    request, stores, engine, index(), on_text=on_text, tracer=metrics.tracer
+                )
             outcome = result.verdict.value if isinstance(result, Answer) else "searched"
         finally:
             metrics.answered(outcome)

@@ -25,8 +25,10 @@ from memory.tokens import StoredTokens, TokenStore
 from models.engine import ClipTokens, EncodedClip, Engine, LeadIn
 from models.errors import BudgetTooLarge, PromptTooLong, UnparsableReply, UnusableFrames
 from models.schemas import Note, NoteEvent
+from services import tracing
 from services.logs import about
 from services.metrics import Metrics, Stage
+from services.tracing import continuing
 from services.windows import CollectedClip
 from streaming.bus import Bus
 from streaming.messages import (
@@ -73,7 +75,14 @@ class Rememberer:
         A clip whose pictures no model can read becomes a gap; one whose note does not parse is
         remembered by its picture alone; one that was forgotten meanwhile stays forgotten.
         """
-        clip_id, stream_id = clip_id_of(clip.span, self._engine.layout_id), clip.span.stream_id
+        clip_id = clip_id_of(clip.span, self._engine.layout_id)
+        said = about(stream_id=clip.span.stream_id, clip_id=clip_id)
+        first, links = (clip.traces[0], clip.traces[1:]) if clip.traces else (None, ())
+        with continuing(first), self._metrics.tracer.span("analyse.remember", said, links=links):
+            self._remember(clip_id, clip, epoch_at)
+
+    def _remember(self, clip_id: str, clip: CollectedClip, epoch_at: datetime) -> None:
+        stream_id = clip.span.stream_id
         try:
             encoded = self._encode(clip)
         except (UnusableFrames, BudgetTooLarge) as error:
@@ -138,7 +147,12 @@ class Rememberer:
 
     def announce(self, clip_id: str, span: Span) -> None:
         message = ClipRemembered(clip_id=clip_id, span=span)
-        self._bus.publish(TOPIC_CLIPS, key=span.stream_id, value=message.model_dump_json().encode())
+        self._bus.publish(
+            TOPIC_CLIPS,
+            key=span.stream_id,
+            value=message.model_dump_json().encode(),
+            headers=tracing.headers(),
+        )
 
     def _encode(self, clip: CollectedClip) -> EncodedClip:
         frames_THWC = np.stack([frame.pixels_HWC for frame in clip.frames])

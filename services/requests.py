@@ -20,6 +20,7 @@ from services.errors import AnswerFailed
 from services.looking import Looker
 from services.moments import Bounds, parse_bounds
 from services.settings import Settings
+from services.tracing import Tracer
 from services.wiring import Stores, now_at
 from streaming.messages import Answer, ClipNote, Message
 
@@ -125,6 +126,7 @@ def respond(
     index: ClipIndex,
     *,
     on_text: OnText,
+    tracer: Tracer | None = None,
 ) -> Result:
     """Reply; `on_text` is given the words of an answer as they come.
 
@@ -133,7 +135,7 @@ def respond(
     """
     if isinstance(request, SearchRequest):
         return _search(request, stores, looker_of(stores, engine, index))
-    answerer = answerer_of(stores, engine, index, now_at=lambda: request.asked_at)
+    answerer = answerer_of(stores, engine, index, now_at=lambda: request.asked_at, tracer=tracer)
     return answerer.ask(Question(request.text, request.streams, request.bounds()), on_text=on_text)
 
 
@@ -157,6 +159,7 @@ def answerer_of(
     index: ClipIndex,
     *,
     now_at: Callable[[], datetime] = now_at,
+    tracer: Tracer | None = None,
 ) -> Answerer:
     return Answerer(
         engine=engine,
@@ -164,4 +167,5 @@ def answerer_of(
         registry=stores.registry,
         looker=looker_of(stores, engine, index),
         now_at=now_at,
+        tracer=tracer,
     )

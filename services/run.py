@@ -33,6 +33,7 @@ from services.wiring import (
     open_index,
     opened,
     opened_bus,
+    tracing_as,
     wall_clock,
 )
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
@@ -102,6 +103,7 @@ def work_until(stop: threading.Event, process: Process, work: "Work") -> None:
     service, settings, readiness = process.service, process.settings, process.readiness
     starting = Starting(stop, readiness)
     with ExitStack() as stack:
+        process.metrics.tracer = stack.enter_context(tracing_as(service))
         try:
             stores = starting.until_there(
                 "record", lambda: stack.enter_context(opened(settings, make=True))
@@ -208,6 +210,7 @@ def index(alone: Alone, stop: threading.Event) -> None:
         stores.record,
         stores.settings.index_path,
         monotonic_ns=alone.parts.clock.monotonic_ns,
+        tracer=alone.parts.metrics.tracer,
     )
     worker = alone.starting.until_there("bus", lambda: indexer_of(alone.parts, keeper))
     alone.readiness.has("service")

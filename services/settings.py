@@ -186,6 +186,30 @@ class Settings(BaseSettings):
         return self.tokens_url or str(self.data / "tokens")
 
 
+class Telemetry(BaseSettings):
+    """Whether spans shall be recorded, as OpenTelemetry's own variables say.
+
+    All else that they say is read by OpenTelemetry's SDK.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_", frozen=True, extra="forbid")
+
+    exporter_otlp_endpoint: str = ""
+    exporter_otlp_traces_endpoint: str = ""
+    traces_exporter: str = "otlp"
+    sdk_disabled: str = "false"
+
+    @property
+    def is_wanted(self) -> bool:
+        if self.sdk_disabled.strip().lower() == "true" or self.traces_exporter == "none":
+            return False
+        return bool(self.exporter_otlp_endpoint or self.exporter_otlp_traces_endpoint)
+
+
+def load_telemetry() -> Telemetry:
+    return Telemetry()
+
+
 def address_of(text: str) -> tuple[str, int]:
     """HOST:PORT as its two parts; an empty host is every address of the machine.
 

@@ -39,6 +39,7 @@ from services.wiring import (
     open_index,
     opened,
     opened_bus,
+    tracing_as,
     wall_clock,
 )
 from streaming.errors import BusError
@@ -72,6 +73,7 @@ def run_service(running: Running, stop: threading.Event) -> None:
     readiness = Readiness(metrics, monotonic_ns=clock.monotonic_ns)
     with (
         alone(settings),
+        tracing_as("up") as metrics.tracer,
         told(settings, "up", metrics, readiness),
         opened(settings, make=True) as stores,
         opened_bus(settings) as bus,
@@ -121,6 +123,7 @@ class _Whole:
             stores.record,
             stores.settings.index_path,
             monotonic_ns=parts.clock.monotonic_ns,
+            tracer=parts.metrics.tracer,
         )
         analyst = analyst_of(parts, engine, decoding, turn=turns.turn)
         self._running.on_ready()

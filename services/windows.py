@@ -13,6 +13,7 @@ Pure: no clock, no I/O, no threads.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from services.tracing import TraceContext
 from streaming.messages import Span
 from streaming.unit_decoder import Frame
 
@@ -22,11 +23,13 @@ class CollectedClip:
     """A complete clip: its span, and its frames in order of time, at least one.
 
     thinned   whether some of it was looked at more seldom than it should be
+    traces    the spans that published the segments that it shows, as far as they said so
     """
 
     span: Span
     frames: tuple[Frame, ...]
     thinned: bool = False
+    traces: tuple[TraceContext, ...] = ()
 
 
 @dataclass(slots=True)

@@ -25,7 +25,8 @@ from services.errors import (
     reason_of,
 )
 from services.registry import Registry
-from services.settings import Settings
+from services.settings import Settings, load_telemetry
+from services.tracing import CarryingTracer, Tracer
 from streaming.bus import Bus
 from streaming.clock import WallClock
 from streaming.decode import Decoding
@@ -199,6 +200,26 @@ def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":
         width=engine.vector_width,
         embedder_id=engine.model_id,
     )
+
+
+@contextmanager
+def tracing_as(service: str) -> Generator[Tracer]:
+    """The tracer of a service: its spans are recorded where OpenTelemetry is told to.
+
+    Raises:
+        SettingsError
+    """
+    if not load_telemetry().is_wanted:
+        yield CarryingTracer()
+        return
+    try:
+        from services.otel import recording
+    except ModuleNotFoundError:
+        log.warning("traces are not exported: pip install -c constraints.txt '.[otel]'")
+        yield CarryingTracer()
+        return
+    with recording(service) as tracer:
+        yield tracer
 
 
 def wall_clock() -> WallClock:

@@ -20,6 +20,7 @@ from services.actions import Action, action_for
 from services.errors import WorkerCrashed
 from services.logs import about
 from services.metrics import Metrics
+from services.tracing import context_of
 from streaming.bus import Bus, Consumer, Record
 from streaming.messages import TOPIC_DEAD_LETTERS
 
@@ -135,7 +136,10 @@ class Worker(Generic[T]):
     def _decide(self, error: Exception, wait_s: float) -> Action:
         record = self._pending[0].record if self._pending else None
         at = f"{record.topic} {record.offset}" if record else "poll"
-        said = about(stream_id=record.key if record else None)
+        trace = context_of(record.headers) if record else None
+        said = about(
+            stream_id=record.key if record else None, trace_id=trace.trace_id if trace else None
+        )
         match action := action_for(error):
             case Action.RETRY:
                 log.warning("%s: %s: %s; again in %.1f s", self.name, at, error, wait_s, extra=said)
