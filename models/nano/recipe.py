@@ -34,7 +34,7 @@ LAYOUT = StreamLayout(
     fps=1,
     max_frames=10,
     image_size_px=IMAGE_SIZE_PX,
-    compression=SlowFast(slow_stride=3, pool=2),
+    compression=SlowFast(slow_stride=2, pool=2),
     newline="none",
     lead_in_s=3,
 )
