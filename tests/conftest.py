@@ -9,12 +9,14 @@ import importlib.util
 import socket
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.settings import load_settings
+from tests.memory.redis_server import RedisServer, clear, fresh_url
 from tests.streaming.kafka_server import KafkaServer, cache_folder, serving
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -158,3 +160,21 @@ def collected_litter() -> Iterator[None]:
     """What a module leaves to the garbage collector is collected while the module runs."""
     yield
     gc.collect()
+
+
+@pytest.fixture(scope="session")
+def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a Redis server that all tests may share."""
+    if given := request.config.stash[REDIS_URL]:
+        yield given
+        return
+    with closing(RedisServer()) as server:
+        yield f"unix://{server.socket}"
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> Iterator[str]:
+    """The address of an empty record in Redis."""
+    url = fresh_url(redis_server)
+    yield url
+    clear(url)

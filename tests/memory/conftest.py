@@ -10,27 +10,8 @@ from memory.dict_record import DictRecord
 from memory.record import Record
 from memory.redis_record import RedisRecord
 from memory.sqlite_record import SqliteRecord
-from tests.conftest import REDIS_URL
 from tests.memory.notes import spec
-from tests.memory.redis_server import RedisServer, clear, fresh_url
-
-
-@pytest.fixture(scope="session")
-def redis_server(request: pytest.FixtureRequest) -> Iterator[str]:
-    """The address of a Redis server that all tests may share."""
-    if given := request.config.stash[REDIS_URL]:
-        yield given
-        return
-    with closing(RedisServer()) as server:
-        yield f"unix://{server.socket}"
-
-
-@pytest.fixture
-def redis_url(redis_server: str) -> Iterator[str]:
-    """The address of an empty record in Redis."""
-    url = fresh_url(redis_server)
-    yield url
-    clear(url)
+from tests.memory.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -22,8 +22,6 @@ from tests.services.processes import Services, measured, until
 from tests.services.test_cli import run
 from tests.streaming.servers import free_port
 
-pytest_plugins = ["tests.memory.conftest"]
-
 
 @pytest.fixture
 def shared(tmp_path: Path, redis_url: str, kafka_servers: str) -> Settings:
