@@ -6,7 +6,8 @@ nothing: captured footage is not captured again, and what is remembered is remem
 """
 
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from memory.record import Record
@@ -87,16 +88,26 @@ def take_here(
     Raises:
         ModelUnavailable, StoreError, BusError
     """
-    metrics = Metrics("backfill")
-    with tracing_as("backfill") as metrics.tracer, opened_bus(stores.settings) as bus:
-        parts = Parts(stores, bus, wall_clock(), metrics)
-        decoding = open_decoding(stores.settings)
-        backfill = Backfill(parts, load_engine(stores.settings), decoding)
+    with opened_backfill(stores, load_engine) as backfill:
         for file in files:
             taken = backfill.take(file, stop)
             if stop.is_set():
                 return
             yield taken
+
+
+@contextmanager
+def opened_backfill(stores: Stores, load_engine: LoadEngine) -> "Generator[Backfill]":
+    """A back-fill into these stores, with its bus and its model.
+
+    Raises:
+        ModelUnavailable, BusError
+    """
+    metrics = Metrics("backfill")
+    with tracing_as("backfill") as metrics.tracer, opened_bus(stores.settings) as bus:
+        parts = Parts(stores, bus, wall_clock(), metrics)
+        decoding = open_decoding(stores.settings)
+        yield Backfill(parts, load_engine(stores.settings), decoding)
 
 
 class Backfill:

@@ -1,5 +1,6 @@
 """The command `backfill`."""
 
+import json
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -97,8 +98,11 @@ def taken_in(
 
     if not files:
         return iter(())
-    assert placement is None
-    return take_here(stores, tools.load_engine, files, stop)
+    if placement is None:
+        return take_here(stores, tools.load_engine, files, stop)
+    from services.on_ray.backfill import take_on_ray
+
+    return take_on_ray(stores, tools.load_engine, files, placement, stop)
 
 
 @contextmanager
@@ -117,8 +121,9 @@ def shown(tools: Tools, count: int, *, as_json: bool) -> Generator[Callable[[Tak
 
         def show(taken: Taken) -> None:
             bar.update(task, advance=1, description=taken.stream_id)
-            if as_json:
-                print_json(asdict(taken))
+            if as_json:  # on standard output as it was at first: Ray has it diverted
+                line = json.dumps(asdict(taken), ensure_ascii=False)
+                tools.out.print(line, markup=False, highlight=False, soft_wrap=True)
             elif taken.failure is not None or not tools.out.is_terminal:
                 tools.out.print(line_of(taken), markup=False, highlight=False, soft_wrap=True)
 

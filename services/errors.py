@@ -22,7 +22,8 @@ ServiceError
 ├── HealthAddressUnusable       nothing can listen where health is to be told
 ├── ClusterError
 │   ├── ClusterEngineMissing    Ray is not installed
-│   └── ClusterUnreachable      there is no Ray cluster where one is looked for
+│   ├── ClusterUnreachable      there is no Ray cluster where one is looked for
+│   └── ClusterFailed           it cannot do, or go on with, what it was given
 ├── ExportError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
@@ -192,6 +193,12 @@ class ClusterUnreachable(ClusterError):
     def __init__(self, address: str, *, reason: str) -> None:
         super().__init__(f"no Ray cluster at {address} ({reason}); see: ray status")
         self.address = address
+        self.reason = reason
+
+
+class ClusterFailed(ClusterError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the Ray cluster cannot go on ({reason}); see: ray status")
         self.reason = reason
 
 

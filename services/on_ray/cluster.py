@@ -17,6 +17,8 @@ from services.errors import ClusterEngineMissing, ClusterUnreachable, SettingsEr
 from services.settings import Settings
 
 CONNECT_S = 10.0
+QUIET = ("RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_AUTO_CONNECT")
+"""What Ray does unasked: tell its makers, and start a cluster when it is called without one."""
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +53,8 @@ def connected(address: str | None) -> Generator[None]:
     Raises:
         ClusterEngineMissing, ClusterUnreachable
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # noqa: TID251 - Ray reads it there
+    for name in QUIET:
+        os.environ.setdefault(name, "0")  # noqa: TID251 - where Ray looks
     try:
         import ray
     except ModuleNotFoundError as error:
@@ -68,7 +71,7 @@ def connected(address: str | None) -> Generator[None]:
             logging_level=logging.WARNING,
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = first_line(error)
         raise ClusterUnreachable(address or "this machine", reason=reason) from error
     finally:
         for number, handler in handlers.items():  # Ray sets its own, and asks nobody
@@ -129,3 +132,8 @@ def must_be_shared(settings: Settings) -> None:
             raise SettingsError(
                 f"--on ray needs {name}: workers on other machines cannot open SQLite files here"
             )
+
+
+def first_line(error: Exception) -> str:
+    """What Ray says, without the page of advice after it."""
+    return str(error).strip().partition("\n")[0]

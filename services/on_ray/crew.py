@@ -12,7 +12,7 @@ from typing import Any
 from services.errors import WorkerCrashed
 from services.locks import Service
 from services.on_ray.analyst import AnalysisWorker, Ended, WorkerState
-from services.on_ray.cluster import Placement, connected, must_be_shared, placed
+from services.on_ray.cluster import Placement, connected, first_line, must_be_shared, placed
 from services.run import Alone
 from services.threads import Threads
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
@@ -142,7 +142,3 @@ class Crew:
             readiness.has("workers")
         else:
             readiness.misses("workers", f"none of {wanted} works: {why_not}")
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
