@@ -174,7 +174,7 @@ def test_a_receiver_that_is_away_costs_one_line_and_nothing_else(
     *,
     answers: bool,
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="services")
     traced = load_settings(data=tmp_path / "traced")
     with socket.create_server(("127.0.0.1", 0)) as server:  # takes connections, and says nothing
         port = server.getsockname()[1]
@@ -196,7 +196,7 @@ def test_a_receiver_that_is_away_costs_one_line_and_nothing_else(
 def test_a_receiver_that_is_back_is_told_of(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.INFO, logger="services")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
     with recording("test") as tracer:
         for status in (400, 400, 200, 200):

@@ -25,7 +25,7 @@ from models.prompts import VIDEO
 def clips() -> list[Clip]:
     script = write_script(7, duration_s=600, pace=2.0)
     facts_TY = facts_by_frame(script, fps=1)
-    blank = np.zeros((len(Marks().put(np.zeros((208, 1), np.float16)).slot_K), 4), np.float16)
+    blank = np.zeros((len(Marks().put(np.zeros((235, 1), np.float16)).slot_K), 4), np.float16)
     return [
         Clip(script, 10.0 * number, blank, facts_TY[10 * number : 10 * number + 10])
         for number in range(60)

@@ -78,10 +78,10 @@ def test_a_node_that_dies_costs_nothing(
         ray_cluster.kill_node()
         ray_cluster.grow()
         until(lambda: clips_of(shared) == clips_of(empty), analyse)
+        restarts = "longwatch_worker_restarts_total"
+        until(lambda: measured(analyse.get("/metrics").text, restarts) == 1, analyse)
         until(lambda: analyse.get("/v1/ready").status == 200, analyse)
-        told = analyse.get("/metrics").text
-        assert measured(told, "longwatch_workers", state="live") == 1
-        assert measured(told, "longwatch_worker_restarts_total") == 1
+        assert measured(analyse.get("/metrics").text, "longwatch_workers", state="live") == 1
         assert services.stop() == {"capture": 0, "analyse": 0}
     finally:
         services.clean_up()
