@@ -23,6 +23,7 @@ StoreError                     (not `MemoryError`: Python has taken the name)
 ├── WrongWidth                 a vector is not as wide as the index
 ├── BadVector                  a vector is not a row of finite numbers
 ├── IndexEngineMissing         faiss is not installed
+├── GpuSearchUnavailable       FAISS cannot search on the GPU; on the CPU it can
 └── RecordEngineMissing        the client of the record's server is not installed
 """
 
@@ -194,6 +195,15 @@ class IndexEngineMissing(StoreError):
             "faiss is not installed; install longwatch[cpu], or longwatch[gpu] on a machine "
             "with CUDA (never both: they overwrite each other)"
         )
+
+
+class GpuSearchUnavailable(StoreError):
+    remedy = "install longwatch[gpu] in place of longwatch[cpu], and a GPU's driver"
+
+    def __init__(self, device: str, *, reason: str) -> None:
+        super().__init__(f"FAISS cannot search on {device}: {reason}; {self.remedy}")
+        self.device = device
+        self.reason = reason
 
 
 class RecordEngineMissing(StoreError):

@@ -69,6 +69,7 @@ ACTIONS: dict[type[Exception], Action] = {
     memory.WrongWidth: Action.CRASH,
     memory.BadVector: Action.SET_ASIDE,
     memory.IndexEngineMissing: Action.CRASH,
+    memory.GpuSearchUnavailable: Action.CRASH,
     memory.RecordEngineMissing: Action.CRASH,
     models.CheckpointUnreadable: Action.CRASH,
     models.LayoutMismatch: Action.CRASH,

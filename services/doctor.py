@@ -15,7 +15,7 @@ from enum import StrEnum
 from importlib import metadata, util
 from pathlib import Path
 
-from memory.errors import StoreError
+from memory.errors import GpuSearchUnavailable, StoreError
 from services.locks import Service, running_services
 from services.settings import SHIPPED_MODEL, Settings
 from services.wiring import kafka
@@ -99,7 +99,7 @@ def _fts5() -> Check:
 def _engines(settings: Settings) -> Iterator[Check]:
     yield _log(settings)
     yield _record(settings)
-    yield Check("vectors", Health.OK, f"FAISS on the CPU, {settings.index_path}")
+    yield _vectors(settings)
     yield Check("footage", Health.OK, settings.footage)
     yield Check("tokens", Health.OK, settings.tokens)
     yield _model(settings.model)
@@ -148,6 +148,19 @@ def _record(settings: Settings) -> Check:
     if warnings := state.warnings():
         return Check("record", Health.WARNING, found, "; ".join(warnings))
     return Check("record", Health.OK, found)
+
+
+def _vectors(settings: Settings) -> Check:
+    name, found = "vectors", f"FAISS on the CPU, {settings.index_path}"
+    if settings.device == "cpu" or util.find_spec("faiss") is None:
+        return Check(name, Health.OK, found)
+    try:
+        from memory.scout import gpu_scout
+
+        gpu_scout(settings.device, width=1)
+    except GpuSearchUnavailable as error:
+        return Check(name, Health.WARNING, f"{found}: {error.reason}", error.remedy)
+    return Check(name, Health.OK, f"FAISS on {settings.device} and the CPU, {settings.index_path}")
 
 
 def _model(path: Path) -> Check:

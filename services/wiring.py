@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Protocol
 
+from memory.errors import GpuSearchUnavailable
 from memory.record import Record
 from memory.sqlite_record import SqliteRecord
 from memory.tokens import TokenStore
@@ -193,13 +194,21 @@ def kafka(settings: Settings) -> "KafkaBus":
 def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":
     """The index of the engine's vectors, up to date; built from the record if need be."""
     from memory.faiss_index import open_index
+    from memory.scout import gpu_scout
 
-    return open_index(
+    device = stores.settings.device
+    opened = open_index(
         stores.settings.index_path,
         stores.record,
         width=engine.vector_width,
         embedder_id=engine.model_id,
     )
+    if device != "cpu":
+        try:
+            opened.index.use(gpu_scout(device, width=engine.vector_width))
+        except GpuSearchUnavailable as error:
+            log.warning("vectors are searched on the CPU: %s", error)
+    return opened
 
 
 @contextmanager

@@ -1,20 +1,25 @@
 """Every `ClipIndex` keeps the same promises; the fast one agrees with the exact one."""
 
+import logging
 import subprocess
 import sys
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
 import pytest
 
+from memory import faiss_index, scout
 from memory.dict_record import DictRecord
-from memory.errors import BadVector, WrongWidth
+from memory.errors import BadVector, GpuSearchUnavailable, WrongWidth
 from memory.faiss_index import FaissIndex
 from memory.follow import CaughtUp, catch_up
 from memory.index import ClipIndex, ExactIndex, VectorKind
 from memory.record import Within
+from memory.scout import Scout, gpu_scout
 from memory.values import DAY_NS, Vector
 from streaming.messages import NS_PER_S
 from tests.memory.notes import MODEL, WIDTH, note, put, span, spec, unit_vectors
@@ -22,8 +27,24 @@ from tests.memory.notes import MODEL, WIDTH, note, put, span, spec, unit_vectors
 DAY_S = DAY_NS // NS_PER_S
 
 
-@pytest.fixture(params=[ExactIndex, FaissIndex], ids=lambda cls: cls.__name__)
-def index(request: pytest.FixtureRequest) -> ClipIndex:
+def scouted(*, width: int, embedder_id: str) -> FaissIndex:
+    """With a scout on a GPU, where FAISS finds one; else its matrix is on the CPU."""
+    index = FaissIndex(width=width, embedder_id=embedder_id)
+    if faiss.get_num_gpus():
+        index.use(gpu_scout("cuda", width=width))
+    else:
+        index.use(Scout(lambda: faiss.IndexFlatIP(width)))
+    return index
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is put is copied to the scout's matrix at once."""
+    monkeypatch.setattr(scout, "BATCH_ROWS", 1)
+
+
+@pytest.fixture(params=[ExactIndex, FaissIndex, scouted], ids=lambda made: made.__name__)
+def index(request: pytest.FixtureRequest, small_batches: None) -> ClipIndex:
     return request.param(width=WIDTH, embedder_id=MODEL)
 
 
@@ -136,9 +157,12 @@ def test_removed_clips_are_not_found(index: ClipIndex) -> None:
     assert ids(index, same) == []
 
 
-def test_faiss_agrees_with_brute_force() -> None:
+@pytest.mark.parametrize("made", [FaissIndex, scouted])
+def test_faiss_agrees_with_brute_force(
+    made: Callable[..., FaissIndex], small_batches: None
+) -> None:
     exact = ExactIndex(width=WIDTH, embedder_id=MODEL)
-    fast = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    fast = made(width=WIDTH, embedder_id=MODEL)
     random = np.random.default_rng(6)
     vectors = unit_vectors(1500, seed=6)
     for number in random.integers(0, 400, size=600).tolist():
@@ -161,6 +185,71 @@ def test_faiss_agrees_with_brute_force() -> None:
                     [h.score for h in expected], abs=1e-6
                 )
     assert exact.clip_ids() == fast.clip_ids()
+
+
+class Watched:
+    """A scout's matrix, and how often it was asked."""
+
+    asked = 0
+
+    def __init__(self) -> None:
+        self._matrix = faiss.IndexFlatIP(WIDTH)
+        self.add = self._matrix.add
+
+    @property
+    def ntotal(self) -> int:
+        return self._matrix.ntotal
+
+    def search(self, queries: Vector, count: int) -> Any:
+        type(self).asked += 1
+        return self._matrix.search(queries, count)
+
+
+def test_a_scout_names_the_days_that_are_worth_a_look(
+    small_batches: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(faiss_index, "NEIGHBOURS", 0)
+    plain = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    fast = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    vectors = unit_vectors(600, seed=8)
+    for number, vector in enumerate(vectors[:500]):
+        start_s = (number % 50) * DAY_S + number * 10
+        for index in (plain, fast):
+            index.put(f"clip-{number}", span(start_s, start_s + 10), vector, vector)
+    told = Scout[Any](Watched)
+    fast.use(told)
+
+    for query in vectors[500:]:
+        days, _ = told.nearest(query, VectorKind.TEXT, 6)
+        assert 1 <= len(days) <= 6
+        expected = plain.search(query, kind=VectorKind.TEXT, limit=3)
+        assert fast.search(query, kind=VectorKind.TEXT, limit=3) == expected
+    assert Watched.asked == 200
+
+
+def untrained() -> faiss.IndexScalarQuantizer:
+    """A matrix whose `add` fails with what a full GPU fails with."""
+    quantizer = faiss.ScalarQuantizer.QT_8bit
+    return faiss.IndexScalarQuantizer(WIDTH, quantizer, faiss.METRIC_INNER_PRODUCT)
+
+
+def test_a_scout_that_fails_is_asked_no_more(
+    small_batches: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    (here,) = unit_vectors(1, seed=0)
+    index = FaissIndex(width=WIDTH, embedder_id=MODEL)
+    index.use(Scout(untrained))
+    caplog.set_level(logging.WARNING, logger="memory")
+    index.put("here", span(0, 10), here, here)
+    index.put("there", span(10, 20), here, here)
+
+    assert ids(index, here) == ["here", "there"]
+    assert [one.getMessage()[:30] for one in caplog.records] == ["searching on the CPU from now "]
+
+
+def test_a_gpu_that_faiss_does_not_have_is_named_with_a_remedy() -> None:
+    with pytest.raises(GpuSearchUnavailable, match=r"cuda:99.*install longwatch\[gpu\]"):
+        gpu_scout("cuda:99", width=WIDTH)
 
 
 def test_sealed_days_keep_cosines_to_a_thousandth() -> None:

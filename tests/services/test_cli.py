@@ -216,13 +216,16 @@ def test_doctor_says_what_is_missing(empty: Settings, tmp_path: Path) -> None:
     assert "LONGWATCH_MODEL" in run(bare, "doctor").stdout
 
 
-def test_doctor_says_who_decodes(empty: Settings) -> None:
+def test_doctor_says_what_a_gpu_does_not_do(empty: Settings) -> None:
     result = run(empty.model_copy(update={"device": "cuda:99"}), "doctor", "--json")
-    [decoder] = [check for check in as_json(result) if check["name"] == "video decoder"]
+    by_name = {check["name"]: check for check in as_json(result)}
+    decoder, vectors = by_name["video decoder"], by_name["vectors"]
 
-    assert decoder["health"] == "warning"
+    assert decoder["health"] == vectors["health"] == "warning"
     assert decoder["found"].startswith("FFmpeg on the CPU: ")
     assert "NVIDIA_DRIVER_CAPABILITIES" in decoder["remedy"]
+    assert vectors["found"].startswith("FAISS on the CPU, ")
+    assert vectors["remedy"].startswith("install longwatch[gpu]")
 
 
 def test_what_needs_no_model_loads_none() -> None:

@@ -1,4 +1,4 @@
-"""A service that is to work on a GPU whose decoder does not: the same memory, and one word."""
+"""A service that is to work on a GPU that is not there: the same memory, and one word for each."""
 
 import logging
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.services.analysing import memory_of
 from tests.services.conftest import remember
 
 
-def test_where_no_gpu_decodes_the_memory_is_the_same(
+def test_where_no_gpu_decodes_or_searches_the_memory_is_the_same(
     light_film: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING, logger="services")
@@ -23,8 +23,9 @@ def test_where_no_gpu_decodes_the_memory_is_the_same(
 
     assert memories[0] == memories[1]
     said = [one.getMessage() for one in caplog.records if "CPU" in one.getMessage()]
-    assert len(said) == 1
+    assert len(said) == 2
     assert said[0].startswith("video is decoded on the CPU: NVDEC of cuda:99 cannot be used: ")
+    assert said[1].startswith("vectors are searched on the CPU: FAISS cannot search on cuda:99: ")
 
 
 def memory_after(settings: Settings, film: Path) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
