@@ -180,13 +180,20 @@ class FaissIndex:
 
     def _scouted(self, query: Vector, kind: VectorKind, limit: int) -> list[Ranked] | None:
         """The best of the partitions that the scout names; None if others might hold better."""
+
+        def is_enough(at_most: float) -> bool:
+            return len(ranked) == limit and all(one.score > at_most for one in ranked)
+
         named = self._ask_scout(lambda scout: scout.nearest(query, kind, 2 * limit + NEIGHBOURS))
         if named is None:
             return None
         partitions, others_at_most = named
-        ranked = sorted(one for p in partitions for one in p.search(query, kind, limit, None))
-        better = [one for one in ranked[:limit] if one.score > others_at_most]
-        return ranked if len(better) == limit or others_at_most == float("-inf") else None
+        ranked: list[Ranked] = []
+        for partition, at_most in partitions.items():
+            if is_enough(at_most):
+                return ranked
+            ranked = sorted(ranked + partition.search(query, kind, limit, None))[:limit]
+        return ranked if is_enough(others_at_most) or others_at_most == float("-inf") else None
 
     def _ask_scout(self, ask: Callable[[Scout[Partition]], T]) -> T | None:
         """What the scout says; None if there is none. One whose GPU fails is asked no more."""

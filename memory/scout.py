@@ -1,8 +1,8 @@
 """What is near to a query, found out on a GPU; what comes first of it, the CPU decides.
 
 FAISS on a GPU takes no ranges, removes nothing, and rounds differently. So the GPU holds a copy of
-all vectors and says which partitions hold the nearest of them, and how near a clip of the others
-can be at most. `FaissIndex` then searches those partitions as it searches all without a GPU, and
+all vectors and says how near the best clip of a partition can be at most. `FaissIndex` searches
+the most promising partitions, as it searches all without a GPU, until no other can hold better;
 the result is the same. Copies of what was removed meanwhile cost a little and change nothing.
 """
 
@@ -54,17 +54,21 @@ class Scout(Generic[P]):
         if self._num_waiting >= BATCH_ROWS:
             self._copy_waiting()
 
-    def nearest(self, query: Vector, kind: VectorKind, count: int) -> tuple[set[P], float]:
-        """Partitions that hold the nearest rows, and a score that no clip of the others exceeds."""
-        partitions = {partition for partition, _ in self._waiting}
+    def nearest(self, query: Vector, kind: VectorKind, count: int) -> tuple[dict[P, float], float]:
+        """Partitions of the `count` nearest rows, the best first, and what their clips score at
+        most; and what those of all others do.
+        """
+        at_most = {partition: float("inf") for partition, _ in self._waiting}
         matrix = self._matrices[kind]
         count = min(count, MOST_NEIGHBOURS, matrix.ntotal)
         if not count:
-            return partitions, float("-inf")
+            return at_most, float("-inf")
         scores, rows = matrix.search(query[None], count)
-        partitions |= {self._partitions[self._partition_of_row[row]] for row in rows[0].tolist()}
+        for score, row in zip(scores[0].tolist(), rows[0].tolist(), strict=True):
+            partition = self._partitions[self._partition_of_row[row]]
+            at_most.setdefault(partition, score + ROUNDING)
         is_all = count == matrix.ntotal
-        return partitions, float("-inf") if is_all else float(scores[0][-1]) + ROUNDING
+        return at_most, float("-inf") if is_all else float(scores[0][-1]) + ROUNDING
 
     def _copy_waiting(self) -> None:
         for kind, matrix in self._matrices.items():
