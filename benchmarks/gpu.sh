@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# On a bare machine with an NVIDIA GPU, torch and transformers: measure the model on it and on its CPU.
-# Writes benchmarks/results/gpu.json with the date and the device. Needs nothing to be installed.
+# On a bare machine with an NVIDIA GPU, torch and transformers: measure the model on it and on its CPU, also
+# NVDEC where PyAV (av) is installed, and search where FAISS (faiss-gpu) is; what is left out it names.
+# Writes benchmarks/results/gpu.json with the date and the device; with --small, nothing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
