@@ -70,7 +70,7 @@ local function drop(clip_id)
     redis.call('ZREM', key('words', trail.stream, trail.stems[at]),
       trail.place .. trail.revision .. trail.stems[at + 1])
   end
-  redis.call('HINCRBY', meta, 'words', -trail.words)
+  redis.call('HINCRBY', meta, 'words', 0 - trail.words) -- minus nought would be '-0'
   return trail
 end
 """

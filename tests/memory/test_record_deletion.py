@@ -41,6 +41,13 @@ def test_deleting_a_span_takes_clips_and_segments_whole(record: Record) -> None:
     assert record.clip_ids() == {held.clip_id for held in record.clips()}
 
 
+def test_a_note_that_no_word_finds_is_deleted_like_any_other(record: Record) -> None:
+    put(record, note(0, "..."), note(1, "a heron lands"))
+
+    assert record.delete_span(span(0, 10)).clip_ids == (note(0).clip_id,)
+    assert len(record.search_words("heron", limit=9)) == 1
+
+
 def test_every_engine_says_the_same_size(record: Record) -> None:
     exact = DictRecord()
     exact.add_stream(spec())
