@@ -174,7 +174,9 @@ class StreamCapture:
             raise
         publish(self._parts.bus, message)
         if isinstance(message, StreamGap):
-            self._parts.metrics.gap(self.spec.stream_id, message.reason.value)
+            stream_id, reason = self.spec.stream_id, message.reason.value
+            self._parts.metrics.gap(stream_id, reason)
+            self._parts.metrics.lost(stream_id, reason, message.span.duration_s)
 
     def _show(self, status: CaptureStatus) -> None:
         self._count_drops(status)

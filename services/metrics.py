@@ -72,6 +72,9 @@ class Metrics:
         self._stages = self._histogram("stage_seconds", "Time that a piece of work took", "stage")
         self._clips = self._counter("clips_remembered", "Clips remembered", "stream")
         self._gaps = self._counter("gaps", "Gaps in what was watched", "stream", "reason")
+        self._lost = self._counter(
+            "lost_seconds", "Media time that was not captured", "stream", "reason"
+        )
         self._drops = self._counter(
             "drops", "Packets and messages that were given up", "stream", "reason"
         )
@@ -96,7 +99,7 @@ class Metrics:
         self._restarts = self._counter("worker_restarts", "Times a worker had to begin again")
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
-            *(self._clips, self._gaps, self._drops, self._shed),
+            *(self._clips, self._gaps, self._lost, self._drops, self._shed),
             *(self._captured, self._remembered, self._behind),
         )
         self._streams: set[str] = set()
@@ -117,6 +120,9 @@ class Metrics:
 
     def gap(self, stream_id: str, reason: str) -> None:
         self._gaps.labels(self._seen(stream_id), reason).inc()
+
+    def lost(self, stream_id: str, reason: str, seconds: float) -> None:
+        self._lost.labels(self._seen(stream_id), reason).inc(seconds)
 
     def dropped(self, stream_id: str, reason: str, count: int = 1) -> None:
         if count > 0:

@@ -31,7 +31,7 @@ from streaming.messages import NS_PER_S
 
 T = TypeVar("T")
 
-SUSPICIOUS_S = 10  # a step longer than this, and than four usual ones, is a jump
+SUSPICIOUS_S = 10  # stamps that are further apart than this are not believed at once
 STEADY_STEPS = 4
 BELIEVABLE_S = 24 * 3600  # a recording may leave out a night; more is a damaged stamp
 AHEAD_S = 60  # how far a live source may run ahead of the wall: players are sent some in advance
@@ -82,15 +82,24 @@ class _Arrival(Generic[T]):
 class Timeline(Generic[T]):
     """The packets of one track of one connection, in decoding order, on one line of ticks."""
 
-    def __init__(self, *, time_base: Fraction, interval_ticks: int, reorder: int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        time_base: Fraction,
+        interval_ticks: int,
+        reorder: int = 0,
+        hole_s: float = SUSPICIOUS_S,
+    ) -> None:
         """
         Args:
             interval_ticks: how long a frame lasts until two stamps tell.
             reorder: by how many frames decoding may run ahead of showing.
+            hole_s: a step longer than this, and than four usual ones, is a jump.
         """
         self._interval = max(1, interval_ticks)
         self._time_base = time_base
         self._suspicious = to_ticks(SUSPICIOUS_S * NS_PER_S, time_base)
+        self._hole = to_ticks(int(hole_s * NS_PER_S), time_base)
         self._believable = to_ticks(BELIEVABLE_S * NS_PER_S, time_base)
         self._shift = 0
         self._last_dts: int | None = None
@@ -124,7 +133,7 @@ class Timeline(Generic[T]):
         if last is not None and dts is not None and pts is not None and self._held is None:
             step = dts + self._shift - last
             offset = pts - dts
-            if 0 < step <= self._suspicious and 0 <= offset <= self._suspicious:
+            if 0 < step <= self._hole and 0 <= offset <= self._suspicious:
                 self._interval, self._last_offset = step, offset
                 self._last_dts = last + step
                 self._placed += 1
@@ -256,7 +265,7 @@ class Timeline(Generic[T]):
         return self._shift
 
     def _step_is_usual(self, step: int) -> bool:
-        return 0 < step <= max(self._suspicious, STEADY_STEPS * self._interval)
+        return 0 < step <= max(self._hole, STEADY_STEPS * self._interval)
 
 
 @dataclass(frozen=True, slots=True)

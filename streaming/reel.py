@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 
 from streaming.arrivals import Arrivals
-from streaming.clock import Stamped, Timeline
+from streaming.clock import SUSPICIOUS_S, Stamped, Timeline
 from streaming.cutter import CutPolicy, Cutter, Piece
 from streaming.reorder import Reorder
 from streaming.segments import (
@@ -26,6 +26,7 @@ from streaming.tracks import AnyPacket, SoundTrack, VideoTrack
 KEYFRAMES_REMEMBERED = 64
 SOUND_ADRIFT_S = 10  # sound further from the picture than this has lost its clock
 UNSTAMPED_SHARE = 0.1
+MISSED_PIECE_S = 0.9  # HLS gives a piece whole or not at all, and pieces last a second or more
 
 Fingerprint = tuple[int, int]
 """The source's own pts of a keyframe, and a checksum of its bytes."""
@@ -51,6 +52,7 @@ class Reel:
             time_base=track.time_base,
             interval_ticks=interval_ticks,
             reorder=source.video.codec_context.reorder_depth,
+            hole_s=MISSED_PIECE_S if source.has_moving_window else SUSPICIOUS_S,
         )
         self._reorder: Reorder | None = None
         if Reorder.is_needed(source.container, source.video):

@@ -21,15 +21,20 @@ from streaming.errors import BusUnavailable
 from streaming.messages import NS_PER_S, TOPIC_SEGMENTS
 from streaming.progress import StreamState
 from tests.services.films import film
+from tests.services.processes import measured
+from tests.streaming.media import pieces
+from tests.streaming.servers import LivePlaylist, http_server
 
 PATIENCE_S = 20.0
 
 
 @contextmanager
-def supervised(settings: Settings) -> Generator[tuple[Stores, Bus, Supervisor]]:
+def supervised(
+    settings: Settings, metrics: Metrics | None = None
+) -> Generator[tuple[Stores, Bus, Supervisor]]:
     """A supervisor at work in a thread of its own."""
     with opened(settings, make=True) as stores, opened_bus(settings) as bus:
-        supervisor = Supervisor(parts_of(stores, bus))
+        supervisor = Supervisor(parts_of(stores, bus, metrics))
         stop = threading.Event()
         thread = threading.Thread(target=supervisor.run, args=(stop,))
         thread.start()
@@ -40,8 +45,11 @@ def supervised(settings: Settings) -> Generator[tuple[Stores, Bus, Supervisor]]:
             thread.join()
 
 
-def parts_of(stores: Stores, bus: Bus) -> CaptureParts:
-    return CaptureParts(stores.record, stores.registry, bus, stores.footage, wall_clock())
+def parts_of(stores: Stores, bus: Bus, metrics: Metrics | None = None) -> CaptureParts:
+    return CaptureParts(
+        *(stores.record, stores.registry, bus, stores.footage, wall_clock()),
+        metrics=metrics or Metrics(),
+    )
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -100,6 +108,24 @@ def test_a_stream_is_let_go_of_when_somebody_wants_to_forget_it(
         assert status is not None
         assert status.detail == LET_GO
         assert supervisor.captures == []
+
+
+def test_time_that_a_playlist_lost_is_counted(empty: Settings, tmp_path: Path) -> None:
+    filmed = pieces(tmp_path, count=12, first_tick=900_000)
+    camera = LivePlaylist(*filmed[:3], to_come=[filmed[3:9], *filmed[9:], None])
+    metrics, lost = Metrics(), "longwatch_lost_seconds_total"
+    with (
+        http_server(camera.answer) as base,
+        supervised(empty, metrics) as (stores, _, _),
+    ):
+        stores.registry.add(NewStream("cam", f"{base}/live.m3u8"))
+
+        def lost_s() -> float | None:
+            told = metrics.exposition().decode()
+            return measured(told, lost, stream="cam", reason="source jumped")
+
+        wait_for(lambda: lost_s() is not None)
+        assert lost_s() == pytest.approx(3)
 
 
 def test_the_last_messages_are_published_again_at_the_start(captured: Settings) -> None:

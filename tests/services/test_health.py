@@ -174,6 +174,7 @@ def test_a_forgotten_stream_takes_its_series_along() -> None:
     for stream_id in ("here", "gone"):
         metrics.clip_remembered(stream_id)
         metrics.gap(stream_id, "corrupt")
+        metrics.lost(stream_id, "stalled", 4)
         metrics.dropped(stream_id, "BadMessage", 2)
         metrics.progress(stream_id, captured_s=2, remembered_s=1)
         metrics.behind_live(stream_id, 3)

@@ -42,7 +42,7 @@ CAMERA_PACKAGES = (
 )
 RTMP_MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 RTMP_PACKAGES = "nginx-light libnginx-mod-rtmp"
-START_S = 20.0
+START_S = 60.0
 TRIES = 3
 
 # Kills the server when this process ends, however it ends: then standard input is closed.
@@ -271,6 +271,11 @@ class Broadcaster:
             *(shutil.which("nginx") or "nginx", "-p", str(folder)),
             *("-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")),
         )
+
+    @property
+    def hls(self) -> Path:
+        """Where the playlists lie, and their pieces."""
+        return self._folder / "hls"
 
     @property
     def rtmp_url(self) -> str:

@@ -87,6 +87,21 @@ def film(path: Path, recipe: Recipe | None = None, **changes: Any) -> Recipe:
     return recipe
 
 
+def pieces(folder: Path, *, count: int, first_tick: int, first_number: int = 0) -> list[Path]:
+    """A film in files of one second each."""
+    made: list[Path] = []
+    for index in range(count):
+        made.append(folder / f"{first_number}-{index}.ts")
+        begin = first_tick + index * 90_000
+        film(
+            made[-1],
+            ticks=range(begin, begin + 90_000, 6000),
+            time_base=Fraction(1, 90_000),
+            first_number=first_number + index * 15,
+        )
+    return made
+
+
 def add_video(output: OutputContainer, recipe: Recipe) -> VideoStream:
     video = output.add_stream(recipe.codec, rate=recipe.rate)
     assert isinstance(video, VideoStream)

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 LISTED = 3
+ToCome = Path | Sequence[Path] | None
 
 
 class Answer:
@@ -66,23 +67,23 @@ class LivePlaylist:
     """An HLS camera: films in pieces, of which the latest few are listed.
 
     Time goes by when somebody reads the playlist: then the next of the pieces to come is filmed,
-    and where None comes, the camera goes off.
+    or several of them, before it is read again; and where None comes, the camera goes off.
     """
 
-    def __init__(self, *filmed: Path, to_come: Sequence[Path | None] = ()) -> None:
+    def __init__(self, *filmed: Path, to_come: Sequence[ToCome] = ()) -> None:
         self._pieces: list[tuple[str, bytes]] = []
-        self._to_come: list[Path | None] = []
+        self._to_come: list[ToCome] = []
         self.is_over = False
         self.switch_on(*filmed, to_come=to_come)
 
-    def switch_on(self, *filmed: Path, to_come: Sequence[Path | None] = ()) -> None:
+    def switch_on(self, *filmed: Path, to_come: Sequence[ToCome] = ()) -> None:
         """Come back with some pieces more than were filmed before."""
         self.is_up = True
         self._to_come = list(to_come)
         for piece in filmed:
             self._film(piece)
 
-    def restart(self, *filmed: Path, to_come: Sequence[Path | None] = ()) -> None:
+    def restart(self, *filmed: Path, to_come: Sequence[ToCome] = ()) -> None:
         """Come back with nothing but these."""
         self._pieces.clear()
         self.switch_on(*filmed, to_come=to_come)
@@ -92,10 +93,9 @@ class LivePlaylist:
 
     def _time_goes_by(self) -> None:
         if self._to_come:
-            piece = self._to_come.pop(0)
-            if piece is None:
-                self.is_up = False
-            else:
+            next_ones = self._to_come.pop(0)
+            self.is_up = next_ones is not None
+            for piece in [next_ones] if isinstance(next_ones, Path) else next_ones or ():
                 self._film(piece)
 
     def answer(self, path: str) -> Answer:

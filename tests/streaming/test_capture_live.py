@@ -6,7 +6,6 @@ The wall clock of these tests moves only while capture waits to connect again.
 import subprocess
 import sys
 from datetime import timedelta
-from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -26,27 +25,11 @@ from streaming.messages import NS_PER_S, GapReason, Span, StreamEnded
 from streaming.progress import CapturePosition, StreamState, position_after
 from streaming.sources import SourceOptions
 from tests.streaming.capturing import EPOCH_AT, Outcome, TurnedClock, capture, spans
-from tests.streaming.media import film, sound_only
+from tests.streaming.media import film, pieces, sound_only
 from tests.streaming.servers import Answer, LivePlaylist, free_port, http_server, rtsp_refusing
 
-TS = Fraction(1, 90_000)
 FRAME_NS = NS_PER_S // 15
 QUICK = SourceOptions(open_timeout_s=2, read_timeout_s=2)
-
-
-def pieces(folder: Path, *, count: int, first_tick: int, first_number: int = 0) -> list[Path]:
-    """A film in files of one second each."""
-    made: list[Path] = []
-    for index in range(count):
-        made.append(folder / f"{first_number}-{index}.ts")
-        begin = first_tick + index * 90_000
-        film(
-            made[-1],
-            ticks=range(begin, begin + 90_000, 6000),
-            time_base=TS,
-            first_number=first_number + index * 15,
-        )
-    return made
 
 
 def watch(
@@ -378,3 +361,29 @@ def test_wall_time_is_epoch_plus_media_time(tmp_path: Path) -> None:
 
     assert found.segments[0].span.start_ns == 7200 * NS_PER_S
     assert found.segments[0].epoch_at == EPOCH_AT - timedelta(hours=2)
+
+
+@pytest.mark.parametrize("missed", [1, 4, 20])
+def test_what_a_playlist_lists_no_more_when_it_is_read_again_is_a_gap(
+    tmp_path: Path, missed: int
+) -> None:
+    filmed = pieces(tmp_path, count=9 + missed, first_tick=900_000)
+    at_once = 3 + missed  # three of which are listed
+    camera = LivePlaylist(
+        *filmed[:3], to_come=[filmed[3], filmed[4 : 4 + at_once], *filmed[4 + at_once :], None]
+    )
+    clock, stop = TurnedClock(), Event()
+    clock.at(1, stop.set)
+
+    with http_server(camera.answer) as base:
+        found = watch(f"{base}/live.m3u8", tmp_path / "store", clock, stop)
+
+    (gap,) = (one for one in found.gaps if one.span.start_ns)
+    assert gap.reason is GapReason.SOURCE_JUMPED
+    assert gap.span.duration_s == pytest.approx(missed, abs=1e-8)
+    begun_ns = found.frames()[0][1]
+    for number, media_ns in found.frames():
+        assert abs(media_ns - begun_ns - number * NS_PER_S // 15) <= 2
+        assert not gap.span.overlaps(media_ns, media_ns + 1)
+    assert len(found.frames()) == 15 * (len(filmed) - missed)
+    assert leaves_no_instant_out(found)
