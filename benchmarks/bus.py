@@ -104,7 +104,9 @@ class OverConsumer:
     def __init__(self, bus: Bus, *, group: str) -> None:
         self._consumer = bus.consumer(TOPIC_SEGMENTS, group=group)
         self.close = self._consumer.close
-        self.commit = self._consumer.commit
+
+    def commit(self, offset: int) -> None:
+        self._consumer.commit({0: offset})
 
     def poll(self, most: int) -> list[int]:
         records = self._consumer.poll(max_records=most, timeout_s=PATIENCE_S)

@@ -168,11 +168,11 @@ class SqliteFile:
         self.rows("pragma secure_delete = on")
 
     def _is_ready(self) -> bool:
+        (tables,) = self.rows("select count(*) from sqlite_schema")[0]
+        if not tables:  # asked first: another process makes the tables and the rest at once
+            return False
         (application_id,) = self.rows("pragma application_id")[0]
         (version,) = self.rows("pragma user_version")[0]
-        (tables,) = self.rows("select count(*) from sqlite_schema")[0]
-        if not tables:
-            return False
         if application_id != APPLICATION_ID:
             raise DamagedRecord(str(self._path), detail="it belongs to another program")
         if version != SCHEMA_VERSION:

@@ -6,6 +6,8 @@ for byte, whenever and however often the work is interrupted, as long as analysi
     the notes before a clip, which the model is told, are read from the record
     how far a stream is remembered is read from the record, and what comes again is dropped
     the offset is committed last, and never beyond a segment that an unfinished clip needs
+    each partition of the topic is worked at as if it were alone (`Share`): one that is taken away
+    is forgotten, and its next reader finds in the record how far its streams are remembered
 
 Where it may not (`services.behind`), what is skipped or thinned depends on how far behind it was.
 What the record holds of that stays as it is: a gap is put before it has any effect, and what was
@@ -14,7 +16,8 @@ remembered, thinned or not, is not done again. What it does not hold yet may com
 A segment that is not in the record's catalogue was forgotten, and is passed over.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
@@ -108,6 +111,15 @@ class Watched:
         self.fed = [one for one in self.fed if one.span.end_ns > done_ns]
 
 
+@dataclass(slots=True)
+class Share:
+    """What is known of the streams of one partition."""
+
+    watched: dict[str, Watched] = field(default_factory=dict[str, Watched])
+    ahead: dict[str, SampledUntil] = field(default_factory=dict[str, SampledUntil])
+    handled: dict[str, SampledUntil] = field(default_factory=dict[str, SampledUntil])
+
+
 class Analyst:
     """Handles the records of the topic `segments`."""
 
@@ -127,15 +139,13 @@ class Analyst:
         self._sampling = sampling
         self._pressure = pressure
         self._metrics = metrics or Metrics()
-        self._watched: dict[str, Watched] = {}
-        self._ahead: dict[str, SampledUntil] = {}
-        self._handled: dict[str, SampledUntil] = {}
+        self._shares: defaultdict[int, Share] = defaultdict(Share)
 
     def prepare(self, record: bus.Record) -> Sampled:
         with continuing(context_of(record.headers)):
-            return self._prepare(message_of(record))
+            return self._prepare(message_of(record), self._shares[record.partition].ahead)
 
-    def _prepare(self, message: CaptureMessage) -> Sampled:
+    def _prepare(self, message: CaptureMessage, ahead: dict[str, SampledUntil]) -> Sampled:
         if not isinstance(message, SegmentReady):
             return Sampled(message)
         if message not in self._record.segments([message.span]):
@@ -148,20 +158,21 @@ class Analyst:
             return Sampled(message)
         match self._pressure.treatment(spec, message):
             case WhenBehind.WAIT:
-                return self._sample(message, self._sampling.policy)
+                return self._sample(message, self._sampling.policy, ahead)
             case WhenBehind.THIN:
-                sampled = self._sample(message, thinned(self._sampling.policy))
+                sampled = self._sample(message, thinned(self._sampling.policy), ahead)
                 return replace(sampled, treatment=WhenBehind.THIN)
             case WhenBehind.DROP_OLDEST:
                 return Sampled(message, treatment=WhenBehind.DROP_OLDEST)
 
     def restart_preparing(self) -> None:
-        self._ahead = dict(self._handled)
+        for share in self._shares.values():
+            share.ahead = dict(share.handled)
 
     def handle(self, record: bus.Record, prepared: Sampled) -> None:
         message = prepared.message
-        stream_id = stream_of(message)
-        watched = self._taken_up(stream_id)
+        stream_id, share = stream_of(message), self._shares[record.partition]
+        watched = self._taken_up(stream_id, share)
         if watched is None or (isinstance(message, SegmentReady) and prepared.frames is None):
             return
         match message:
@@ -181,7 +192,7 @@ class Analyst:
         watched.completed(complete)
         self._remember(watched)
         if prepared.until is not None:
-            self._handled[stream_id] = prepared.until
+            share.handled[stream_id] = prepared.until
 
     def idle(self) -> None:
         """Clips are collected when footage comes, and not before."""
@@ -192,7 +203,7 @@ class Analyst:
             message = message_of(record)
         except BadMessage:
             return
-        watched = self._taken_up(stream_of(message))
+        watched = self._taken_up(stream_of(message), self._shares[record.partition])
         if watched is None or not isinstance(message, SegmentReady):
             return
         if not watched.collector.has_seen(message.span):
@@ -201,9 +212,16 @@ class Analyst:
             watched.completed(watched.collector.skip(message.span))
         self._remember(watched)
 
-    def committable(self, next_offset: int) -> int:
-        needed = [watched.collector.needs_offset for watched in self._watched.values()]
+    def committable(self, partition: int, next_offset: int) -> int:
+        watched = self._shares[partition].watched.values()
+        needed = [one.collector.needs_offset for one in watched]
         return min([next_offset, *(offset for offset in needed if offset is not None)])
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        for partition in partitions:
+            share = self._shares.pop(partition, None)
+            if share is not None:
+                self._pressure.forget(share.watched)
 
     def _skip(self, watched: Watched, span: Span) -> list[CollectedClip]:
         """Leave out what is not remembered yet of a segment, and say so before that shows."""
@@ -225,9 +243,11 @@ class Analyst:
         if fed.is_thinned:
             self._metrics.shed(span.stream_id, WhenBehind.THIN.value, span.duration_s)
 
-    def _sample(self, segment: SegmentReady, policy: SamplingPolicy) -> Sampled:
+    def _sample(
+        self, segment: SegmentReady, policy: SamplingPolicy, ahead: dict[str, SampledUntil]
+    ) -> Sampled:
         span = segment.span
-        before = self._ahead.get(span.stream_id)
+        before = ahead.get(span.stream_id)
         goes_on = before is not None and before.segment_end_ns == span.start_ns
         after_ns = before.last_frame_ns if before and goes_on else None
         said = about(stream_id=span.stream_id)
@@ -245,17 +265,17 @@ class Analyst:
         last_ns = frames[-1].media_ns if frames else after_ns
         until = None if last_ns is None else SampledUntil(span.end_ns, last_ns)
         if until is not None:
-            self._ahead[span.stream_id] = until
+            ahead[span.stream_id] = until
         return Sampled(segment, frames, until)
 
-    def _taken_up(self, stream_id: str) -> Watched | None:
+    def _taken_up(self, stream_id: str, share: Share) -> Watched | None:
         """The stream as it is registered now; None if it is not, or not any more."""
         try:
             spec = self._record.stream(stream_id)
         except UnknownStream:
-            self._watched.pop(stream_id, None)
+            share.watched.pop(stream_id, None)
             return None
-        watched = self._watched.get(stream_id)
+        watched = share.watched.get(stream_id)
         if watched is None or watched.spec.added_at != spec.added_at:
             watched = Watched(
                 spec,
@@ -265,7 +285,7 @@ class Analyst:
                     done_until_ns=remembered_until_ns(self._record, spec),
                 ),
             )
-            self._watched[stream_id] = watched
+            share.watched[stream_id] = watched
             for note in self._record.last_clips(stream_id, before_ns=END_OF_TIME_NS, limit=1):
                 self._rememberer.announce(note.clip_id, note.span)  # a kill may have come first
         return watched
@@ -290,12 +310,19 @@ def shown_by(fed: Sequence[Fed], clip: CollectedClip) -> CollectedClip:
 
 
 def message_of(record: bus.Record) -> CaptureMessage:
-    """Read a record of the topic `segments`, or `BadMessage`."""
+    """Read a record of the topic `segments`, or `BadMessage`.
+
+    One whose key is not its stream's name may lie in another partition than the rest of the stream.
+    """
     try:
-        return CAPTURE_MESSAGE.validate_json(record.value)
+        message = CAPTURE_MESSAGE.validate_json(record.value)
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"])
         raise BadMessage(record.topic, offset=record.offset, reason=reason) from error
+    if record.key != stream_of(message):
+        reason = f"its key is {record.key!r}, not the name of its stream"
+        raise BadMessage(record.topic, offset=record.offset, reason=reason)
+    return message
 
 
 def stream_of(message: CaptureMessage) -> str:

@@ -12,6 +12,7 @@ holds as skipped stays skipped, whatever is set later.
 """
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from memory.record import Record
@@ -58,6 +59,10 @@ class BackPressure:
         live_ns = media_now_ns(self._clock, segment.epoch_at)
         behind_s = (live_ns - segment.span.end_ns) / NS_PER_S
         return policy if self._sheds(spec.stream_id, behind_s, policy) else WhenBehind.WAIT
+
+    def forget(self, stream_ids: Iterable[str]) -> None:
+        """Others look after these now."""
+        self._shedding.difference_update(stream_ids)
 
     def _sheds(self, stream_id: str, behind_s: float, policy: WhenBehind) -> bool:
         did = stream_id in self._shedding

@@ -104,7 +104,8 @@ def run(  # noqa: PLR0913 - the options of a command
 
     `longwatch up` is all four in one. Here each can be restarted, watched and placed by itself;
     they find each other through the data directory, and through Kafka and Redis where those are
-    set. Of each service one at a time runs on a data directory, and none beside `up` (exit code 5).
+    set. Of each service one at a time runs on a data directory, and none beside `up` (exit code 5);
+    with Kafka, any number of `analyse`, which share the work.
 
     With [bold]--on ray[/], analysis is done by workers that Ray places on the machines of a
     cluster, and replaces when they or their machines fail.

@@ -11,7 +11,7 @@ any number follow it with a copy of their own (`FollowedIndex`).
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -76,8 +76,11 @@ class IndexKeeper:
     def set_aside(self, record: bus.Record, error: Exception) -> None:
         """The next message, or the next idle moment, makes up for it."""
 
-    def committable(self, next_offset: int) -> int:
+    def committable(self, partition: int, next_offset: int) -> int:
         return next_offset
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """The record says what is new, whoever read the message."""
 
     def save(self) -> None:
         """Write to the disk what is not there yet."""

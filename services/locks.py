@@ -3,11 +3,12 @@
 Three kinds of files, each locked with flock, which the system lets go of however a process ends:
 
     DATA/lock            `up` holds it alone; services that run one by one share it
-    DATA/lock.SERVICE    whoever is that service holds it alone
+    DATA/lock.SERVICE    whoever is that service holds it alone; on Kafka, whose consumer groups
+                         divide the work, any number of `analyse` share theirs
     DATA/lock.backfill   a back-fill holds it alone
 
-So `up` excludes all others, a service excludes `up` and its own like, and a process that only
-looks takes a shared lock for an instant, which keeps nobody from anything for long.
+So `up` excludes all others, a service excludes `up` and, mostly, its own like, and a process that
+only looks takes a lock for an instant, which keeps nobody from anything for long.
 """
 
 import fcntl
@@ -45,7 +46,7 @@ def alone(settings: Settings) -> Generator[None]:
 
 @contextmanager
 def serving(settings: Settings, service: Service) -> Generator[None]:
-    """Be that service of the data directory, beside the others.
+    """Be that service of the data directory, beside the others and those that share its work.
 
     Raises:
         DataDirectoryBusy, DataDirectoryUnusable
@@ -55,7 +56,7 @@ def serving(settings: Settings, service: Service) -> Generator[None]:
         _locked(
             settings,
             settings.lock_path_of(service),
-            fcntl.LOCK_EX,
+            fcntl.LOCK_SH if is_shared(settings, service) else fcntl.LOCK_EX,
             holder=f"another longwatch run {service}",
         ),
     ):
@@ -99,14 +100,20 @@ def running_services(settings: Settings) -> set[Service]:
 
 def is_running(settings: Settings, service: Service) -> bool:
     """Whether that service runs, by itself or within `up`."""
-    return _is_held(settings.lock_path) or _is_held(settings.lock_path_of(service))
+    look = fcntl.LOCK_EX if is_shared(settings, service) else fcntl.LOCK_SH
+    return _is_held(settings.lock_path) or _is_held(settings.lock_path_of(service), look)
 
 
-def _is_held(path: Path) -> bool:
-    """Whether somebody holds the lock alone. What cannot be looked at counts as free."""
+def is_shared(settings: Settings, service: Service) -> bool:
+    """Whether several processes may be that service at once, each with a part of the work."""
+    return service is Service.ANALYSE and settings.kafka is not None
+
+
+def _is_held(path: Path, look: int = fcntl.LOCK_SH) -> bool:
+    """Whether somebody has a lock that `look` excludes. What cannot be looked at counts as free."""
     try:
         with path.open("rb") as file:
-            fcntl.flock(file.fileno(), fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(file.fileno(), look | fcntl.LOCK_NB)
     except BlockingIOError:
         return True
     except OSError:

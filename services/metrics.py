@@ -88,6 +88,9 @@ class Metrics:
         self._lag = self._gauge(
             "lag_messages", "Messages that a group has not handled", "topic", "group"
         )
+        self._partitions = self._gauge(
+            "partitions", "Partitions that this process works at", "group"
+        )
         self._captured = self._gauge("captured_seconds", "Media time captured", "stream")
         self._remembered = self._gauge("remembered_seconds", "Media time remembered", "stream")
         self._behind = self._gauge(
@@ -139,6 +142,9 @@ class Metrics:
 
     def lag(self, topic: str, group: str, messages: int) -> None:
         self._lag.labels(topic, group).set(messages)
+
+    def partitions(self, group: str, count: int) -> None:
+        self._partitions.labels(group).set(count)
 
     def progress(self, stream_id: str, *, captured_s: float, remembered_s: float) -> None:
         self._captured.labels(self._seen(stream_id)).set(captured_s)

@@ -15,6 +15,7 @@ from services.locks import Service
 from services.parts import FOLLOWED, Parts
 from services.progress import StreamProgress, is_recording, progress_of
 from services.readiness import Readiness
+from streaming.bus import lag
 from streaming.errors import BusError
 from streaming.messages import NS_PER_S, TOPIC_SEGMENTS
 from streaming.progress import StreamState
@@ -60,10 +61,10 @@ class Observer:
 
     def _look_at_bus(self) -> None:
         bus, metrics = self._parts.bus, self._parts.metrics
-        bus.end_offset(TOPIC_SEGMENTS)
+        bus.bounds(TOPIC_SEGMENTS)
         for topic, group in self._followed:
-            handled = bus.committed(topic).get(group, bus.begin_offset(topic))
-            metrics.lag(topic, group, bus.end_offset(topic) - handled)
+            committed = bus.committed(topic).get(group, {})
+            metrics.lag(topic, group, lag(bus.bounds(topic), committed))
 
     def _look_at_record(self) -> None:
         record, metrics = self._parts.stores.record, self._parts.metrics

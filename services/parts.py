@@ -146,7 +146,12 @@ def resident_of(
 
 def trim(bus: Bus) -> None:
     """Drop old messages that their follower has handled, so that the bus does not grow for ever."""
-    for topic in (TOPIC_SEGMENTS, TOPIC_CLIPS, TOPIC_DEAD_LETTERS):
-        handled = min(bus.committed(topic).values(), default=None)
-        if handled is not None or topic == TOPIC_DEAD_LETTERS:
-            bus.trim(topic, max_age_s=KEEP_MESSAGES_S, below_offset=handled)
+    for topic, _ in FOLLOWED:
+        groups = bus.committed(topic).values()
+        handled = {
+            partition: min(committed[partition] for committed in groups)
+            for partition in bus.bounds(topic)
+            if groups and all(partition in committed for committed in groups)
+        }
+        bus.trim(topic, max_age_s=KEEP_MESSAGES_S, below=handled)
+    bus.trim(TOPIC_DEAD_LETTERS, max_age_s=KEEP_MESSAGES_S)

@@ -86,6 +86,13 @@ class Settings(BaseSettings):
         description="What stands before the names of topics and groups in Kafka, so that several "
         "installations can share it.",
     )
+    kafka_partitions: int = Field(
+        default=16,
+        ge=1,
+        le=1000,
+        description="Partitions of the topics segments and clips, when they are made in Kafka: "
+        "how many analyse processes can share the work.",
+    )
     kafka_username: str | None = Field(default=None, description="User that Kafka knows.")
     kafka_password: SecretStr | None = Field(default=None, description="That user's password.")
     kafka_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(

@@ -246,14 +246,14 @@ def forgotten_line(forgotten: Forgotten) -> str:
 
 
 def topics_table(states: Sequence[TopicState]) -> Table:
-    table = _table("topic", "offsets", "kept", "group", "committed", "lag")
+    table = _table("topic", "partitions", "records", "kept", "group", "lag")
     for state in states:
-        cells = [state.name, f"{state.begin}–{state.end}", state.keeps]
+        cells = [state.name, str(len(state.bounds)), str(state.records), state.keeps]
         for group in state.groups:
-            table.add_row(*cells, group.name, str(group.committed), str(group.lag))
-            cells = ["", "", ""]
+            table.add_row(*cells, group.name, str(group.lag))
+            cells = ["", "", "", ""]
         if not state.groups:
-            table.add_row(*cells, "–", "", "")
+            table.add_row(*cells, "–", "")
     return table
 
 

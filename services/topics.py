@@ -6,37 +6,39 @@ from typing import Any
 from services.errors import DataDirectoryEmpty
 from services.settings import Settings
 from services.wiring import kafka, opened_bus
-from streaming.bus import Bus
+from streaming.bus import Bounds, Bus, lag
 from streaming.topics import DAY_S, TOPICS, TopicPolicy
 
 
 @dataclass(frozen=True, slots=True)
 class GroupState:
-    """How far a group is: everything below `committed` is done, `lag` records are not."""
+    """How far a group is: below `committed` all is done, in each partition; `lag` are not."""
 
     name: str
-    committed: int
+    committed: dict[int, int]
     lag: int
 
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic, holding offsets [begin, end)."""
+    """A topic, and what its partitions hold."""
 
     name: str
     policy: TopicPolicy | None
     """What Kafka was told; None where only the service trims."""
     is_changed: bool
     """Whether it had to be made, or set anew."""
-    begin: int
-    end: int
+    bounds: dict[int, Bounds]
     groups: list[GroupState]
 
     def as_json(self) -> dict[str, Any]:
         return {
             "topic": self.name,
-            "begin_offset": self.begin,
-            "end_offset": self.end,
+            "partitions": [
+                {"partition": number, "begin_offset": held.begin, "end_offset": held.end}
+                for number, held in self.bounds.items()
+            ],
+            "records": self.records,
             "keep_s": self.policy and self.policy.keep_s,
             "is_compacted": self.policy is not None and self.policy.is_compacted,
             "is_changed": self.is_changed,
@@ -47,9 +49,14 @@ class TopicState:
         }
 
     @property
+    def records(self) -> int:
+        """How many it holds."""
+        return sum(held.end - held.begin for held in self.bounds.values())
+
+    @property
     def keeps(self) -> str:
         """In words, what happens to old records."""
-        if self.policy is None or self.policy == TopicPolicy():
+        if self.policy is None or (self.policy.keep_s is None and not self.policy.is_compacted):
             return "until handled, and 7 days more"
         if self.policy.is_compacted:
             return "the newest of each key"
@@ -79,9 +86,9 @@ def prepare_topics(settings: Settings) -> list[TopicState]:
 
 
 def _state(bus: Bus, topic: str, policy: TopicPolicy | None, is_changed: bool) -> TopicState:
-    begin, end = bus.begin_offset(topic), bus.end_offset(topic)
+    bounds = bus.bounds(topic)
     groups = [
-        GroupState(name, committed, lag=end - min(max(committed, begin), end))
+        GroupState(name, committed, lag(bounds, committed))
         for name, committed in sorted(bus.committed(topic).items())
     ]
-    return TopicState(topic, policy, is_changed, begin, end, groups)
+    return TopicState(topic, policy, is_changed, bounds, groups)

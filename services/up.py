@@ -42,6 +42,7 @@ from services.wiring import (
     tracing_as,
     wall_clock,
 )
+from streaming.bus import lag
 from streaming.errors import BusError
 from streaming.messages import NS_PER_S
 
@@ -179,6 +180,6 @@ class _Whole:
             capture = captures.get(spec.stream_id)
             if capture is None or capture.is_running:
                 return False
-        return all(
-            bus.committed(topic).get(group, 0) == bus.end_offset(topic) for topic, group in FOLLOWED
+        return not any(
+            lag(bus.bounds(topic), bus.committed(topic).get(group, {})) for topic, group in FOLLOWED
         )

@@ -188,7 +188,12 @@ def kafka(settings: Settings) -> "KafkaBus":
         password=None if password is None else password.get_secret_value(),
         ca_file=settings.kafka_ca_file,
     )
-    return KafkaBus(access, now_ms=now_ms, prefix=settings.kafka_prefix)
+    return KafkaBus(
+        access,
+        now_ms=now_ms,
+        prefix=settings.kafka_prefix,
+        partitions=settings.kafka_partitions,
+    )
 
 
 def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":

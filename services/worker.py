@@ -7,11 +7,16 @@ are busy, and a handler still sees its records one after another.
 What an error means is looked up in `services.actions`, nowhere else. RETRY waits, longer each
 time, for as long as it takes. SET_ASIDE puts the record among the dead letters and goes on. What
 is left crashes the worker: `WorkerCrashed`, and nothing is committed that was not handled.
+
+Partitions come and go while it works. What was read of one that was taken away is dropped, the
+handler forgets it, and nothing more of it is committed: its next reader begins where it was
+committed last. What this reader did beyond that is done again there, to the same end.
 """
 
 import logging
 import threading
 from collections import deque
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -54,8 +59,12 @@ class Handler(Protocol[T]):
         """The record will never be handled: say what is missing because of that."""
         ...
 
-    def committable(self, next_offset: int) -> int:
+    def committable(self, partition: int, next_offset: int) -> int:
         """Up to where nothing is needed any more, when all before `next_offset` is done."""
+        ...
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Others go on with these: forget them. What comes of them later begins anew."""
         ...
 
 
@@ -84,8 +93,9 @@ class Worker(Generic[T]):
         self._handler = handler
         self._pending: deque[Pending[T]] = deque()
         self._condemned: Exception | None = None
-        self._again_from: int | None = None
-        self._committed: int | None = None
+        self._again_from: dict[int, int] = {}
+        self._due: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set.
@@ -103,16 +113,23 @@ class Worker(Generic[T]):
                     if self._decide(error, wait_s) is Action.RETRY:
                         stop.wait(wait_s)
                         wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-            self._drop_pending()
+            self._drop(self._pending)
 
     def _step(self, pool: ThreadPoolExecutor) -> None:
-        if self._again_from is not None:
-            self._consumer.seek(self._again_from)
-            self._again_from = None
+        self._let_go()
+        for partition in list(self._again_from):
+            self._consumer.seek(partition, self._again_from[partition])
+            del self._again_from[partition]
         self._look_ahead(pool)
-        if not self._pending:
+        if self._pending:
+            self._do_first()
+        else:
             self._handler.idle()
-            return
+        if self._due and self._consumer.commit(self._due):
+            self._committed |= self._due
+            self._due = {}
+
+    def _do_first(self) -> None:
         record = self._pending[0].record
         if self._condemned is None:
             self._handler.handle(record, self._pending[0].prepared.result())
@@ -120,22 +137,38 @@ class Worker(Generic[T]):
             self._put_aside(record, self._condemned)
             self._condemned = None
         self._pending.popleft()
-        offset = self._handler.committable(record.offset + 1)
-        if offset != self._committed:
-            self._consumer.commit(offset)
-            self._committed = offset
+        offset = self._handler.committable(record.partition, record.offset + 1)
+        if offset != self._committed.get(record.partition):
+            self._due[record.partition] = offset
 
     def _look_ahead(self, pool: ThreadPoolExecutor) -> None:
         room = AHEAD - len(self._pending)
         if room > 0:
             timeout_s = 0.0 if self._pending else IDLE_S
-            for record in self._consumer.poll(max_records=room, timeout_s=timeout_s):
+            records = self._consumer.poll(max_records=room, timeout_s=timeout_s)
+            self._let_go()
+            self._metrics.partitions(self.name, len(self._consumer.assigned))
+            for record in records:
                 prepared = pool.submit(self._handler.prepare, record)
                 self._pending.append(Pending(record, prepared))
 
+    def _let_go(self) -> None:
+        """Forget the partitions that were taken away."""
+        revoked = self._consumer.revoked()
+        if not revoked:
+            return
+        if self._pending and self._pending[0].record.partition in revoked:
+            self._condemned = None
+        self._drop(pending for pending in self._pending if pending.record.partition in revoked)
+        for partition in revoked:
+            for known in (self._again_from, self._due, self._committed):
+                known.pop(partition, None)
+        self._handler.revoked(revoked)
+        log.info("%s: partitions went to others: %s", self.name, sorted(revoked))
+
     def _decide(self, error: Exception, wait_s: float) -> Action:
         record = self._pending[0].record if self._pending else None
-        at = f"{record.topic} {record.offset}" if record else "poll"
+        at = f"{record.topic} {record.partition}:{record.offset}" if record else "poll"
         trace = context_of(record.headers) if record else None
         said = about(
             stream_id=record.key if record else None, trace_id=trace.trace_id if trace else None
@@ -149,7 +182,7 @@ class Worker(Generic[T]):
                 log.warning("%s: %s: set aside: %s", self.name, at, error, extra=said)
                 self._condemned = error
             case _:
-                self._drop_pending()
+                self._drop(self._pending)
                 log.error("%s: %s: %s", self.name, at, error, exc_info=error, extra=said)
                 raise WorkerCrashed(self.name, reason=str(error) or repr(error)) from error
         return action
@@ -157,22 +190,25 @@ class Worker(Generic[T]):
     def _rewind(self) -> None:
         """Poll and prepare again what is not handled, the failed record first."""
         if self._condemned is None and self._pending:
-            self._again_from = self._pending[0].record.offset
-            self._drop_pending()
+            for pending in reversed(self._pending):
+                self._again_from[pending.record.partition] = pending.record.offset
+            self._drop(self._pending)
             self._handler.restart_preparing()
 
-    def _drop_pending(self) -> None:
-        for pending in self._pending:
+    def _drop(self, dropped: Iterable[Pending[T]]) -> None:
+        gone = list(dropped)
+        for pending in gone:
             pending.prepared.cancel()
-        for pending in self._pending:
+        for pending in gone:
             if not pending.prepared.cancelled():
                 pending.prepared.exception()  # one may be running: wait until it is done
-        self._pending.clear()
+        self._pending = deque(pending for pending in self._pending if pending not in gone)
 
     def _put_aside(self, record: Record, error: Exception) -> None:
         self._handler.set_aside(record, error)
         headers = {
             "topic": record.topic,
+            "partition": str(record.partition),
             "offset": str(record.offset),
             "error": f"{type(error).__name__}: {error}",
         }

@@ -2,19 +2,22 @@
 
 Two protocols, `Bus` and `Consumer`, with Kafka's semantics, so that Kafka can stand behind them:
 
-    A record gets the next offset of its topic and keeps it for ever. Offsets have no gaps when
+    A topic has one partition or several, each a log of its own. A key says which: records of one
+    key are in one partition, in the order in which they were published.
+    A record gets the next offset of its partition and keeps it for ever. Offsets have no gaps when
     written; retention removes the oldest.
-    A consumer has a position, which `poll` moves, and its group a committed offset, which only
-    `commit` moves: the offset to read next. A new consumer starts at the committed offset, or at
-    the oldest record if there is none or if retention has passed it. What was read and not
-    committed is read again: delivery is at least once.
+    A consumer has a position in each partition that is assigned to it, which `poll` moves, and its
+    group a committed offset, which only `commit` moves: the offset to read next. A consumer starts
+    at the committed offset, or at the oldest record if there is none or if retention has passed it.
+    What was read and not committed is read again: delivery is at least once.
+    Each partition is assigned to one consumer of a group at most. As consumers come and go,
+    partitions are revoked from one and assigned to another, which starts as above.
     Groups do not know of each other. Retention heeds no group.
 
-In this version a topic has one partition, number 0, and a group one consumer at a time; nothing
-here stops a second, which would read the same records.
-
-`MemoryBus` is the definition: obviously right, gone with its process. `SqliteBus` is durable.
-Knows bytes, not messages. Neither knows the machine's clock: it is given.
+`MemoryBus` is the definition: obviously right, gone with its process. `SqliteBus` is durable. Both
+have one partition a topic, number 0, and are meant for one consumer a group; nothing stops a
+second, which would read the same records. Knows bytes, not messages. Neither knows the machine's
+clock: it is given.
 """
 
 import re
@@ -28,6 +31,7 @@ from typing import Protocol
 from streaming.errors import BusClosed, OffsetOutOfRange, RecordTooLarge
 
 MAX_VALUE_BYTES = 1_000_000  # what a Kafka broker takes without being told otherwise
+ONLY_PARTITION = frozenset({0})
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 NAME_PATTERN = re.compile(r"[A-Za-z0-9._-]{1,249}")
 
@@ -54,39 +58,63 @@ class Record:
     timestamp_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What a partition holds: offsets [begin, end)."""
+
+    begin: int
+    """Offset of the oldest record; the end offset if there is none."""
+    end: int
+    """Offset that the next record will get."""
+
+
 class Consumer(Protocol):
-    """A reader of one topic for one group. For one thread. Errors: `streaming.errors.BusError`."""
+    """A member of a group, reading one topic. For one thread. Errors: `streaming.errors.BusError`.
+
+    Partitions come and go within `poll` alone, or with a member that fails.
+    """
 
     @property
-    def position(self) -> int:
-        """Offset of the record that the next poll begins with."""
+    def assigned(self) -> frozenset[int]:
+        """The partitions that are this member's to read and to commit."""
+        ...
+
+    def revoked(self) -> frozenset[int]:
+        """The partitions taken away since this was last asked.
+
+        What `poll` gave of them before counts no more, even of those that have come back since.
+        """
         ...
 
     def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        """Wait for records, at most so long; return those there are, oldest first."""
+        """Wait for records, at most so long; return some, those of a partition oldest first.
+
+        It may return none although there are some: while partitions are being assigned.
+        """
         ...
 
-    def commit(self, offset: int) -> None:
-        """Remember for the group that everything below `offset` is done."""
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        """Remember for the group that all below these offsets is done, each in its partition.
+
+        False if nothing was remembered, because the partitions of the group are being assigned
+        anew: try again after the next poll with those that are still assigned.
+
+        Raises:
+            OffsetOutOfRange: it is beyond the end.
+        """
         ...
 
-    def committed(self) -> int | None:
-        """The group's committed offset, None if it never committed."""
-        ...
-
-    def seek(self, offset: int) -> None:
-        """Continue from `offset`, without committing.
+    def seek(self, partition: int, offset: int) -> None:
+        """Continue an assigned partition from `offset`, without committing.
 
         Raises:
             OffsetOutOfRange: it is below the oldest record or beyond the end.
         """
         ...
 
-    def lag(self) -> int:
-        """How many records the group has not committed."""
+    def close(self) -> None:
+        """Leave the group, whose other members get what was assigned to this one."""
         ...
-
-    def close(self) -> None: ...
 
 
 class Bus(Protocol):
@@ -99,41 +127,41 @@ class Bus(Protocol):
         ...
 
     def publish_many(self, topic: str, records: Iterable[Outgoing]) -> list[int]:
-        """Append all records, or none, in order; return their offsets."""
+        """Append records in order; return their offsets.
+
+        Of those of one partition, all are appended or none.
+        """
         ...
 
     def consumer(self, topic: str, *, group: str) -> Consumer: ...
 
-    def begin_offset(self, topic: str) -> int:
-        """Offset of the oldest record; the end offset if there is none."""
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        """What each partition holds."""
         ...
 
-    def end_offset(self, topic: str) -> int:
-        """Offset that the next record will get."""
+    def committed(self, topic: str) -> dict[str, dict[int, int]]:
+        """The offsets of each group that ever committed, in each partition where it did."""
         ...
 
-    def committed(self, topic: str) -> dict[str, int]:
-        """The committed offset of each group that ever committed."""
-        ...
+    def trim(self, topic: str, *, max_age_s: float, below: Mapping[int, int] | None = None) -> int:
+        """Delete the oldest records of each partition that are too old; return how many.
 
-    def trim(
-        self,
-        topic: str,
-        *,
-        max_age_s: float | None = None,
-        max_bytes: int | None = None,
-        below_offset: int | None = None,
-    ) -> int:
-        """Delete the oldest records: those too old, or too many for `max_bytes` of values.
-
-        With neither limit nothing goes. `below_offset` keeps everything from that offset on,
-        whatever its age: what a group still needs. Returns how many were deleted.
+        `below` keeps everything from these offsets on, whatever its age: what a group still needs.
+        Of a partition that it does not name everything is kept.
         """
         ...
 
     def close(self) -> None:
         """Let go of everything. What waits in `poll` stops waiting. Twice is harmless."""
         ...
+
+
+def lag(bounds: Mapping[int, Bounds], committed: Mapping[int, int]) -> int:
+    """How many records a group has not handled that committed so far."""
+    return sum(
+        held.end - min(max(committed.get(partition, held.begin), held.begin), held.end)
+        for partition, held in bounds.items()
+    )
 
 
 def check_record(topic: str, record: Outgoing) -> Outgoing:
@@ -147,6 +175,16 @@ def check_record(topic: str, record: Outgoing) -> Outgoing:
     return record
 
 
+def check_offset(topic: str, offset: int, held: Bounds) -> None:
+    """Refuse an offset where no record is or will be next.
+
+    Raises:
+        OffsetOutOfRange
+    """
+    if not held.begin <= offset <= held.end:
+        raise OffsetOutOfRange(topic, offset=offset, first=held.begin, end=held.end)
+
+
 def check_name(name: str) -> str:
     """Return the name of a topic or group if Kafka would take it."""
     if not NAME_PATTERN.fullmatch(name):
@@ -154,45 +192,26 @@ def check_name(name: str) -> str:
     return name
 
 
-def oldest_kept_ms(now_ms: int, max_age_s: float | None) -> int | None:
-    return None if max_age_s is None else now_ms - round(max_age_s * 1000)
-
-
-def count_trimmable(
-    records: Iterable[tuple[int, int]], *, oldest_ms: int | None, excess_bytes: int
-) -> int:
-    """How many of the oldest records, given as (timestamp_ms, size_bytes), retention removes.
-
-    Only a prefix goes: a record stays when one before it is young enough to stay.
-    """
-    count = 0
-    for timestamp_ms, size_bytes in records:
-        is_old = oldest_ms is not None and timestamp_ms < oldest_ms
-        if not is_old and excess_bytes <= 0:
-            break
-        count += 1
-        excess_bytes -= size_bytes
-    return count
+def oldest_kept_ms(now_ms: int, max_age_s: float) -> int:
+    return now_ms - round(max_age_s * 1000)
 
 
 class Log(Protocol):
-    """What a bus offers its consumers; `LogConsumer` is made of these."""
+    """What a bus of one partition offers its consumers; `LogConsumer` is made of these."""
 
-    def bounds(self, topic: str) -> tuple[int, int]:
-        """Begin and end offset."""
-        ...
+    def bounds(self, topic: str) -> dict[int, Bounds]: ...
 
     def read(self, topic: str, *, first: int, limit: int, timeout_s: float) -> list[Record]:
         """Records from `first` on; wait for one, at most so long."""
         ...
 
-    def committed(self, topic: str) -> dict[str, int]: ...
+    def committed(self, topic: str) -> dict[str, dict[int, int]]: ...
 
     def commit(self, topic: str, *, group: str, offset: int) -> None: ...
 
 
 class LogConsumer:
-    """The `Consumer` of a bus that has its log at hand."""
+    """The `Consumer` of a bus that has its log at hand, in the one partition that there is."""
 
     def __init__(self, log: Log, topic: str, *, group: str) -> None:
         self._log = log
@@ -202,8 +221,11 @@ class LogConsumer:
         self._position = self._start()
 
     @property
-    def position(self) -> int:
-        return self._position
+    def assigned(self) -> frozenset[int]:
+        return ONLY_PARTITION
+
+    def revoked(self) -> frozenset[int]:
+        return frozenset()
 
     def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
         records = self._open_log().read(
@@ -213,35 +235,25 @@ class LogConsumer:
             self._position = records[-1].offset + 1
         return records
 
-    def commit(self, offset: int) -> None:
-        _, end = self._open_log().bounds(self._topic)
-        self._check(offset, first=0, end=end)
+    def commit(self, offsets: Mapping[int, int]) -> bool:
+        offset, end = offsets[0], self._open_log().bounds(self._topic)[0].end
+        check_offset(self._topic, offset, Bounds(0, end))
         self._log.commit(self._topic, group=self._group, offset=offset)
+        return True
 
-    def committed(self) -> int | None:
-        return self._open_log().committed(self._topic).get(self._group)
-
-    def seek(self, offset: int) -> None:
-        first, end = self._open_log().bounds(self._topic)
-        self._check(offset, first=first, end=end)
+    def seek(self, partition: int, offset: int) -> None:
+        held = self._open_log().bounds(self._topic)[partition]
+        check_offset(self._topic, offset, held)
         self._position = offset
-
-    def lag(self) -> int:
-        start = self._start()
-        return self._log.bounds(self._topic)[1] - start
 
     def close(self) -> None:
         self._is_closed = True
 
     def _start(self) -> int:
         """Where the group goes on: at its committed offset while it exists, else at the oldest."""
-        committed = self.committed()
-        first, end = self._log.bounds(self._topic)
-        return committed if committed is not None and first <= committed <= end else first
-
-    def _check(self, offset: int, *, first: int, end: int) -> None:
-        if not first <= offset <= end:
-            raise OffsetOutOfRange(self._topic, offset=offset, first=first, end=end)
+        held = self._log.bounds(self._topic)[0]
+        committed = self._log.committed(self._topic).get(self._group, {}).get(0, held.begin)
+        return committed if held.begin <= committed <= held.end else held.begin
 
     def _open_log(self) -> Log:
         if self._is_closed:
@@ -288,15 +300,9 @@ class MemoryBus:
     def consumer(self, topic: str, *, group: str) -> LogConsumer:
         return LogConsumer(self, topic, group=group)
 
-    def begin_offset(self, topic: str) -> int:
-        return self.bounds(topic)[0]
-
-    def end_offset(self, topic: str) -> int:
-        return self.bounds(topic)[1]
-
-    def bounds(self, topic: str) -> tuple[int, int]:
+    def bounds(self, topic: str) -> dict[int, Bounds]:
         with self._held(topic) as held:
-            return held.begin, held.end
+            return {0: Bounds(held.begin, held.end)}
 
     def read(self, topic: str, *, first: int, limit: int, timeout_s: float) -> list[Record]:
         with self._held(topic) as held:
@@ -304,32 +310,22 @@ class MemoryBus:
             self._refuse_closed()
             return held.records[max(0, first - held.begin) :][:limit]
 
-    def committed(self, topic: str) -> dict[str, int]:
+    def committed(self, topic: str) -> dict[str, dict[int, int]]:
         with self._held(topic) as held:
-            return dict(held.committed)
+            return {group: {0: offset} for group, offset in held.committed.items()}
 
     def commit(self, topic: str, *, group: str, offset: int) -> None:
         with self._held(topic) as held:
             held.committed[group] = offset
 
-    def trim(
-        self,
-        topic: str,
-        *,
-        max_age_s: float | None = None,
-        max_bytes: int | None = None,
-        below_offset: int | None = None,
-    ) -> int:
+    def trim(self, topic: str, *, max_age_s: float, below: Mapping[int, int] | None = None) -> int:
         with self._held(topic) as held:
-            count = count_trimmable(
-                ((record.timestamp_ms, len(record.value)) for record in held.records),
-                oldest_ms=oldest_kept_ms(self._now_ms(), max_age_s),
-                excess_bytes=sum(len(record.value) for record in held.records) - max_bytes
-                if max_bytes is not None
-                else 0,
-            )
-            if below_offset is not None:
-                count = max(0, min(count, below_offset - held.begin))
+            oldest_ms, count = oldest_kept_ms(self._now_ms(), max_age_s), 0
+            last = held.end if below is None else below.get(0, held.begin)
+            for record in held.records[: max(0, last - held.begin)]:
+                if record.timestamp_ms >= oldest_ms:
+                    break
+                count += 1
             del held.records[:count]
             held.begin += count
             return count

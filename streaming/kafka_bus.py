@@ -4,9 +4,12 @@ What holds beyond the protocol, and what it rests on:
 
     `publish` returns once every in-sync replica has the record (acks=all). How many those are is
     the cluster's to say: topics are made with its own replication factor.
-    `publish_many` is one record batch, which a broker appends whole or not at all; more than
-    `MAX_BATCH_BYTES` is refused for that reason. Transactions would allow more, but their markers
-    take offsets, and offsets have no gaps here.
+    Of each partition `publish_many` writes one record batch, which a broker appends whole or not at
+    all; more than `MAX_BATCH_BYTES` is refused for that reason. Transactions would allow more, but
+    their markers take offsets, and offsets have no gaps here.
+    A key's partition is the one that other clients of Kafka choose for it, so that they may publish
+    too. How many partitions a topic has is asked once: to have more of them while somebody
+    publishes would part the records of a key.
     Retries within a call are idempotent. After `BusUnavailable` nobody knows whether the records
     were appended; publishing them again may double them then.
     A group's committed offset is Kafka's own, so that Kafka's tools show it. Kafka forgets it when
@@ -18,24 +21,25 @@ makes new ones, so the bus outlives every restart of its brokers. Each wait has 
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Lock
 
 from kafka import KafkaProducer, errors
-from kafka.structs import OffsetAndMetadata, TopicPartition
+from kafka.partitioner import murmur2
+from kafka.structs import TopicPartition
 
 from streaming.bus import (
     NO_HEADERS,
-    LogConsumer,
+    Bounds,
     Outgoing,
-    Record,
     check_name,
     check_record,
-    count_trimmable,
     oldest_kept_ms,
 )
-from streaming.errors import BusClosed, BusRefused, BusUnavailable, RecordTooLarge
+from streaming.errors import BusRefused, RecordTooLarge
+from streaming.kafka_consumer import KafkaGroupConsumer
 from streaming.kafka_link import (
     FAULTS,
     PATIENCE_S,
@@ -45,14 +49,18 @@ from streaming.kafka_link import (
     KafkaLink,
     discard,
 )
-from streaming.kafka_reader import KafkaReader
-from streaming.kafka_topics import MAX_BATCH_BYTES, MAX_MESSAGE_BYTES, make_topic, prepare_topic
+from streaming.kafka_topics import (
+    MAX_BATCH_BYTES,
+    MAX_MESSAGE_BYTES,
+    made_partitions,
+    prepare_topic,
+)
 from streaming.topics import KEPT_UNTIL_TRIMMED, TOPICS, TopicPolicy
 
 RECORD_OVERHEAD_BYTES = 64  # more than lengths, times and offsets of a record take
 LINGER_S = 1.0  # never waited for: every call flushes. Until then nothing of a batch is sent alone
 CLOSE_S = 1.0
-SCAN_RECORDS = 1000
+HASH_BITS = 0x7FFFFFFF
 EARLIEST, LATEST = -2, -1  # as Kafka's protocol asks for offsets
 
 
@@ -60,7 +68,8 @@ class KafkaBus:
     """A bus in a Kafka cluster. May be used from any thread.
 
     `prefix` stands before the names of topics and groups in the cluster, so that several
-    installations can share it.
+    installations can share it. `partitions` is how many the topics get that are divided
+    (`TopicPolicy.is_divided`), when they are made.
     """
 
     def __init__(
@@ -69,16 +78,18 @@ class KafkaBus:
         *,
         now_ms: Callable[[], int],
         prefix: str = "",
+        partitions: int = 1,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._link = KafkaLink(access, monotonic_s=monotonic_s)
         self._now_ms = now_ms
         self._monotonic_s = monotonic_s
         self._prefix = prefix
-        self._made: set[str] = set()
+        self._wanted_partitions = partitions
+        self._partitions: dict[str, int] = {}
         self._producing = Lock()
         self._producer: KafkaProducer | None = None
-        self._readers: set[KafkaReader] = set()
+        self._consumers: list[KafkaGroupConsumer] = []
 
     def publish(
         self, topic: str, *, key: str, value: bytes, headers: Mapping[str, str] = NO_HEADERS
@@ -86,22 +97,25 @@ class KafkaBus:
         return self.publish_many(topic, [Outgoing(key, value, headers)])[0]
 
     def publish_many(self, topic: str, records: Iterable[Outgoing]) -> list[int]:
-        """Append all records, or none, in order; return their offsets.
+        """Append records in order; return their offsets.
 
         Raises:
-            RecordTooLarge: one of them is, or all together are more than `MAX_BATCH_BYTES`.
+            RecordTooLarge: one of them is, or those of one partition together are more than
+                `MAX_BATCH_BYTES`.
         """
-        checked = [_Encoded(check_record(topic, record)) for record in records]
-        size_bytes = sum(record.size_bytes for record in checked)
-        if size_bytes > MAX_BATCH_BYTES:
+        count = self._count_partitions(topic)
+        checked = [_Encoded(check_record(topic, record), count) for record in records]
+        sizes_bytes: Counter[int] = Counter()
+        for record in checked:
+            sizes_bytes[record.partition] += record.size_bytes
+        if (size_bytes := max(sizes_bytes.values(), default=0)) > MAX_BATCH_BYTES:
             raise RecordTooLarge(topic, size_bytes=size_bytes, limit_bytes=MAX_BATCH_BYTES)
-        partition = self.partition(topic)
         with self._producer_of(topic) as producer:
             now_ms = self._now_ms()
             sent = [
                 producer.send(
-                    partition.topic,
-                    partition=partition.partition,
+                    self._name(topic),
+                    partition=record.partition,
                     key=record.key,
                     value=record.value,
                     headers=record.headers,
@@ -112,150 +126,113 @@ class KafkaBus:
             producer.flush(timeout=PATIENCE_S + REQUEST_S)
             return [future.get(timeout=0).offset for future in sent]
 
-    def consumer(self, topic: str, *, group: str) -> "KafkaLogConsumer":
+    def consumer(self, topic: str, *, group: str) -> KafkaGroupConsumer:
+        """A member of the group, which it joins when it first polls."""
         self._link.refuse_closed()
-        for name in (topic, group):
-            check_name(self._prefix + check_name(name))
-        return KafkaLogConsumer(self, topic, group=group)
-
-    def reader(self, topic: str) -> KafkaReader:
-        reader = KafkaReader(
+        check_name(group)
+        consumer = KafkaGroupConsumer(
             self._link,
             topic,
-            partition=lambda: self.partition(topic),
+            name=self._name(topic),
+            group=check_name(self._prefix + group),
             bounds=lambda: self.bounds(topic),
             monotonic_s=self._monotonic_s,
         )
-        self._readers.add(reader)
-        return reader
+        self._consumers.append(consumer)
+        return consumer
 
-    def begin_offset(self, topic: str) -> int:
-        return self.bounds(topic)[0]
+    def bounds(self, topic: str) -> dict[int, Bounds]:
+        partitions = self._partitions_of(topic)
 
-    def end_offset(self, topic: str) -> int:
-        return self.bounds(topic)[1]
-
-    def bounds(self, topic: str) -> tuple[int, int]:
-        partition = self.partition(topic)
-
-        def offsets(admin: Admin) -> tuple[int, int]:
-            begin, end = (
-                admin.list_partition_offsets({partition: spec})[partition].offset
+        def offsets(admin: Admin) -> dict[int, Bounds]:
+            begins, ends = (
+                admin.list_partition_offsets(dict.fromkeys(partitions, spec))
                 for spec in (EARLIEST, LATEST)
             )
-            return begin, end
-
-        return self._link.ask(offsets)
-
-    def committed(self, topic: str) -> dict[str, int]:
-        partition = self.partition(topic)
-
-        def offsets(admin: Admin) -> dict[str, int]:
-            named = (listed["group_id"] for listed in admin.list_groups())
-            groups = [name for name in named if name.startswith(self._prefix)]
-            found = admin.list_group_offsets({group: [partition] for group in groups})
             return {
-                group.removeprefix(self._prefix): of_group[partition].offset
-                for group, of_group in found.items()
-                if partition in of_group and of_group[partition].offset >= 0
+                one.partition: Bounds(begins[one].offset, ends[one].offset) for one in partitions
             }
 
         return self._link.ask(offsets)
 
-    def committed_of(self, topic: str, *, group: str) -> int | None:
-        partition, name = self.partition(topic), self._prefix + group
-        found = self._link.ask(lambda admin: admin.list_group_offsets({name: [partition]}))
-        offset = found[name][partition].offset if partition in found[name] else -1
-        return None if offset < 0 else offset
+    def committed(self, topic: str) -> dict[str, dict[int, int]]:
+        partitions = self._partitions_of(topic)
 
-    def commit(self, topic: str, *, group: str, offset: int) -> None:
-        partition, name = self.partition(topic), self._prefix + group
+        def offsets(admin: Admin) -> dict[str, dict[int, int]]:
+            named = (listed["group_id"] for listed in admin.list_groups())
+            groups = [name for name in named if name.startswith(self._prefix)]
+            found = admin.list_group_offsets(dict.fromkeys(groups, partitions))
+            by_group = {
+                group.removeprefix(self._prefix): {
+                    one.partition: of_group[one].offset
+                    for one in partitions
+                    if one in of_group and of_group[one].offset >= 0
+                }
+                for group, of_group in found.items()
+            }
+            return {group: of_group for group, of_group in by_group.items() if of_group}
 
-        def commit(admin: Admin) -> None:
-            done = admin.alter_group_offsets(name, {partition: OffsetAndMetadata(offset, "", -1)})
-            if done[partition] is not errors.NoError:
-                raise done[partition](f"committing for group {name!r}")
+        return self._link.ask(offsets)
 
-        self._link.ask(commit)
+    def trim(self, topic: str, *, max_age_s: float, below: Mapping[int, int] | None = None) -> int:
+        """Delete the oldest records, as the protocol says. Nothing is read for that."""
+        bounds, partitions = self.bounds(topic), self._partitions_of(topic)
+        oldest_ms = oldest_kept_ms(self._now_ms(), max_age_s)
 
-    def trim(
-        self,
-        topic: str,
-        *,
-        max_age_s: float | None = None,
-        max_bytes: int | None = None,
-        below_offset: int | None = None,
-    ) -> int:
-        """Delete the oldest records, as the protocol says.
+        def delete(admin: Admin) -> int:
+            young = admin.list_partition_offsets(dict.fromkeys(partitions, max(0, oldest_ms)))
+            count, begins = 0, dict[TopicPartition, int]()
+            for one in partitions:
+                held, first_kept = bounds[one.partition], young[one].offset
+                last = held.end if below is None else below.get(one.partition, held.begin)
+                begin = min(held.end if first_kept < 0 else first_kept, last, held.end)
+                if begin > held.begin:
+                    begins[one] = begin
+                    count += begin - held.begin
+            if begins:
+                admin.delete_records(begins)
+            return count
 
-        Reads what it deletes; with `max_bytes` it reads the whole topic, for Kafka itself knows
-        the size of its files, not of the values in them.
-        """
-        partition, (begin, end) = self.partition(topic), self.bounds(topic)
-        last = end if below_offset is None else min(end, below_offset)
-        if (max_age_s is None and max_bytes is None) or last <= begin:
-            return 0
-        excess_bytes = 0
-        if max_bytes is not None:
-            sizes = (len(record.value) for record in self._records(topic, begin, end))
-            excess_bytes = sum(sizes) - max_bytes
-        offsets: list[int] = []
-
-        def oldest() -> Generator[tuple[int, int]]:
-            for record in self._records(topic, begin, last):
-                offsets.append(record.offset)
-                yield record.timestamp_ms, len(record.value)
-
-        count = count_trimmable(
-            oldest(), oldest_ms=oldest_kept_ms(self._now_ms(), max_age_s), excess_bytes=excess_bytes
-        )
-        if count:
-            below = {partition: offsets[count - 1] + 1}
-            self._link.ask(lambda admin: admin.delete_records(below))
-        return count
+        return self._link.ask(delete)
 
     def prepare(self, topic: str, policy: TopicPolicy) -> bool:
         """Make the topic, or have it follow the policy; return whether anything had to be done."""
-        name = self._prefix + check_name(topic)
-        return self._link.ask(lambda admin: prepare_topic(admin, name, policy))
+        name, count = self._name(topic), self._wanted_of(policy)
+        return self._link.ask(lambda admin: prepare_topic(admin, name, policy, count))
 
     def count_brokers(self) -> int:
         """How many brokers the cluster has; changes nothing there."""
         return self._link.ask(lambda admin: len(admin.describe_cluster()["brokers"]))
 
-    def partition(self, topic: str) -> TopicPartition:
-        """Where the topic is in the cluster; it is made if this is the first we hear of it."""
-        self._link.refuse_closed()
-        name = check_name(self._prefix + check_name(topic))
-        if name not in self._made:
-            policy = TOPICS.get(topic, KEPT_UNTIL_TRIMMED)
-            self._link.ask(lambda admin: make_topic(admin, name, policy))
-            self._made.add(name)
-        return TopicPartition(name, 0)
-
     def close(self) -> None:
         self._link.close()
-        for reader in list(self._readers):
-            reader.close()
+        for consumer in self._consumers:
+            consumer.close()
         with self._producing:
             self._drop_producer()
 
-    def release(self, reader: KafkaReader) -> None:
-        self._readers.discard(reader)
-        reader.close()
+    def _name(self, topic: str) -> str:
+        """What the topic is called in the cluster."""
+        return check_name(self._prefix + check_name(topic))
 
-    def _records(self, topic: str, first: int, end: int) -> Generator[Record]:
-        """The records of [first, end) that there still are."""
-        reader = self.reader(topic)
-        try:
-            while first < end:
-                records = reader.read(first=first, limit=SCAN_RECORDS, timeout_s=0)
-                yield from (record for record in records if record.offset < end)
-                if not records:
-                    return
-                first = records[-1].offset + 1
-        finally:
-            self.release(reader)
+    def _wanted_of(self, policy: TopicPolicy) -> int:
+        return self._wanted_partitions if policy.is_divided else 1
+
+    def _count_partitions(self, topic: str) -> int:
+        """How many partitions the topic has; it is made if this is the first we hear of it."""
+        self._link.refuse_closed()
+        name = self._name(topic)
+        if name not in self._partitions:
+            policy = TOPICS.get(topic, KEPT_UNTIL_TRIMMED)
+            count = self._wanted_of(policy)
+            self._partitions[name] = self._link.ask(
+                lambda admin: made_partitions(admin, name, policy, count)
+            )
+        return self._partitions[name]
+
+    def _partitions_of(self, topic: str) -> list[TopicPartition]:
+        name = self._name(topic)
+        return [TopicPartition(name, number) for number in range(self._count_partitions(topic))]
 
     @contextmanager
     def _producer_of(self, topic: str) -> Generator[KafkaProducer]:
@@ -283,7 +260,7 @@ class KafkaBus:
                 ) from error
             except FAULTS as error:
                 self._drop_producer()
-                self._made.clear()  # it may be the topic that is gone
+                self._partitions.clear()  # it may be the topic that is gone
                 raise self._link.error_for(error) from error
             except BaseException:
                 self._drop_producer()
@@ -295,87 +272,22 @@ class KafkaBus:
             discard(lambda: producer.close(timeout=CLOSE_S))
 
 
-class KafkaLogConsumer:
-    """The consumer of a `KafkaBus`: a position of its own, a group's offset in Kafka.
-
-    Made while no broker answers, it begins when one does.
-    """
-
-    def __init__(self, bus: KafkaBus, topic: str, *, group: str) -> None:
-        self._bus = bus
-        self._topic = topic
-        self._group = group
-        self._reader = bus.reader(topic)
-        self._consumer: LogConsumer | None = None
-        self._is_closed = False
-        with suppress(BusUnavailable):
-            self._begun()
-
-    @property
-    def position(self) -> int:
-        return self._begun().position
-
-    def poll(self, *, max_records: int, timeout_s: float) -> list[Record]:
-        return self._begun().poll(max_records=max_records, timeout_s=timeout_s)
-
-    def commit(self, offset: int) -> None:
-        self._begun().commit(offset)
-
-    def committed(self) -> int | None:
-        return self._begun().committed()
-
-    def seek(self, offset: int) -> None:
-        self._begun().seek(offset)
-
-    def lag(self) -> int:
-        return self._begun().lag()
-
-    def close(self) -> None:
-        self._is_closed = True
-        self._bus.release(self._reader)
-
-    def _begun(self) -> LogConsumer:
-        if self._is_closed:
-            raise BusClosed
-        if self._consumer is None:
-            log = _GroupLog(self._bus, self._reader, self._group)
-            self._consumer = LogConsumer(log, self._topic, group=self._group)
-        return self._consumer
-
-
-class _GroupLog:
-    """The `Log` that one group sees."""
-
-    def __init__(self, bus: KafkaBus, reader: KafkaReader, group: str) -> None:
-        self._bus = bus
-        self._reader = reader
-        self._group = group
-
-    def bounds(self, topic: str) -> tuple[int, int]:
-        return self._bus.bounds(topic)
-
-    def read(self, topic: str, *, first: int, limit: int, timeout_s: float) -> list[Record]:
-        del topic  # the reader has one
-        return self._reader.read(first=first, limit=limit, timeout_s=timeout_s)
-
-    def committed(self, topic: str) -> dict[str, int]:
-        offset = self._bus.committed_of(topic, group=self._group)
-        return {} if offset is None else {self._group: offset}
-
-    def commit(self, topic: str, *, group: str, offset: int) -> None:
-        self._bus.commit(topic, group=group, offset=offset)
-
-
 class _Encoded:
     """A record as Kafka takes it."""
 
-    __slots__ = ("headers", "key", "size_bytes", "value")
+    __slots__ = ("headers", "key", "partition", "size_bytes", "value")
 
-    def __init__(self, record: Outgoing) -> None:
+    def __init__(self, record: Outgoing, partitions: int) -> None:
         self.key = record.key.encode()
+        self.partition = partition_of(self.key, partitions)
         self.value = record.value
         self.headers = [(name, text.encode()) for name, text in record.headers.items()]
         parts = [self.key, self.value, *(text for _, text in self.headers)]
         names_bytes = sum(len(name.encode()) for name, _ in self.headers)
         overhead_bytes = RECORD_OVERHEAD_BYTES * (1 + len(self.headers))
         self.size_bytes = sum(map(len, parts)) + names_bytes + overhead_bytes
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where Kafka's clients put records of that key."""
+    return (murmur2(key) & HASH_BITS) % partitions

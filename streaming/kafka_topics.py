@@ -11,10 +11,10 @@ MAX_BATCH_BYTES = 4 * 2**20
 MAX_MESSAGE_BYTES = MAX_BATCH_BYTES + MAX_VALUE_BYTES  # of a batch; room for its header
 
 
-def prepare_topic(admin: Admin, name: str, policy: TopicPolicy) -> bool:
+def prepare_topic(admin: Admin, name: str, policy: TopicPolicy, partitions: int) -> bool:
     """Make the topic, or have it follow the policy; return whether anything had to be done."""
-    if make_topic(admin, name, policy):
-        return True
+    if count_partitions(admin, name) is None:
+        return make_topic(admin, name, policy, partitions)
     [found] = admin.describe_configs(
         [ConfigResource(ConfigResourceType.TOPIC, name)], config_filter="all"
     )["topic"].values()
@@ -27,25 +27,39 @@ def prepare_topic(admin: Admin, name: str, policy: TopicPolicy) -> bool:
     return True
 
 
-def make_topic(admin: Admin, name: str, policy: TopicPolicy) -> bool:
-    """Make the topic; False if it is there already.
+def made_partitions(admin: Admin, name: str, policy: TopicPolicy, partitions: int) -> int:
+    """How many partitions the topic has, which is made with so many if there is none."""
+    count = count_partitions(admin, name)
+    if count is None:
+        make_topic(admin, name, policy, partitions)
+        count = count_partitions(admin, name)
+    if count is None:
+        raise errors.UnknownTopicOrPartitionError(f"topic {name!r}")
+    return count
 
-    Raises:
-        InvalidPartitionsError: it is there, with more than one partition.
-    """
+
+def count_partitions(admin: Admin, name: str) -> int | None:
+    """How many partitions the topic has; None where there is no such topic."""
     [found] = admin.describe_topics([name])
     if found["error_code"] == errors.UnknownTopicOrPartitionError.errno:
-        made = {"num_partitions": 1, "replication_factor": -1, "configs": configs_of(policy)}
-        try:
-            admin.create_topics({name: made}, wait_for_metadata=True)
-        except errors.TopicAlreadyExistsError:  # another process was faster
-            return False
-        return True
+        return None
     if found["error_code"]:
         raise errors.for_code(found["error_code"])(f"topic {name!r}")
-    if (count := len(found["partitions"])) > 1:
-        raise errors.InvalidPartitionsError(f"topic {name!r} has {count} partitions, not one")
-    return False
+    return len(found["partitions"])
+
+
+def make_topic(admin: Admin, name: str, policy: TopicPolicy, partitions: int) -> bool:
+    """Make the topic; False if another process was faster."""
+    made = {
+        "num_partitions": partitions,
+        "replication_factor": -1,
+        "configs": configs_of(policy),
+    }
+    try:
+        admin.create_topics({name: made}, wait_for_metadata=True)
+    except errors.TopicAlreadyExistsError:
+        return False
+    return True
 
 
 def configs_of(policy: TopicPolicy) -> dict[str, str]:

@@ -19,12 +19,12 @@ from threading import Condition
 
 from streaming.bus import (
     NO_HEADERS,
+    Bounds,
     LogConsumer,
     Outgoing,
     Record,
     check_name,
     check_record,
-    count_trimmable,
     oldest_kept_ms,
 )
 from streaming.errors import BusClosed, BusDamaged, BusError, BusUnavailable
@@ -84,7 +84,7 @@ class SqliteBus:
     def publish_many(self, topic: str, records: Iterable[Outgoing]) -> list[int]:
         checked = [check_record(topic, record) for record in records]
         with self._writing(topic) as connection:
-            first, now_ms = _bounds(connection, topic)[1], self._now_ms()
+            first, now_ms = _bounds(connection, topic).end, self._now_ms()
             end = first + len(checked)
             rows = (
                 (topic, offset, new.key, new.value, json.dumps(dict(new.headers)), now_ms)
@@ -98,15 +98,9 @@ class SqliteBus:
     def consumer(self, topic: str, *, group: str) -> LogConsumer:
         return LogConsumer(self, topic, group=group)
 
-    def begin_offset(self, topic: str) -> int:
-        return self.bounds(topic)[0]
-
-    def end_offset(self, topic: str) -> int:
-        return self.bounds(topic)[1]
-
-    def bounds(self, topic: str) -> tuple[int, int]:
+    def bounds(self, topic: str) -> dict[int, Bounds]:
         with self._reading(topic) as connection:
-            return _bounds(connection, topic)
+            return {0: _bounds(connection, topic)}
 
     def read(self, topic: str, *, first: int, limit: int, timeout_s: float) -> list[Record]:
         deadline_s = self._monotonic_s() + timeout_s
@@ -128,13 +122,12 @@ class SqliteBus:
                 self._open_connection()  # raises if the bus was closed meanwhile
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def committed(self, topic: str) -> dict[str, int]:
+    def committed(self, topic: str) -> dict[str, dict[int, int]]:
         with self._reading(topic) as connection:
-            return dict(
-                connection.execute(
-                    'SELECT group_name, "offset" FROM committed WHERE topic = ?', (topic,)
-                ).fetchall()
-            )
+            rows = connection.execute(
+                'SELECT group_name, "offset" FROM committed WHERE topic = ?', (topic,)
+            ).fetchall()
+        return {group: {0: offset} for group, offset in rows}
 
     def commit(self, topic: str, *, group: str, offset: int) -> None:
         with self._writing(topic) as connection:
@@ -142,39 +135,24 @@ class SqliteBus:
                 "INSERT OR REPLACE INTO committed VALUES (?, ?, ?)", (topic, group, offset)
             )
 
-    def trim(
-        self,
-        topic: str,
-        *,
-        max_age_s: float | None = None,
-        max_bytes: int | None = None,
-        below_offset: int | None = None,
-    ) -> int:
+    def trim(self, topic: str, *, max_age_s: float, below: Mapping[int, int] | None = None) -> int:
         with self._writing(topic) as connection:
-            begin, end = _bounds(connection, topic)
-            excess_bytes = 0
-            if max_bytes is not None:
-                excess_bytes = _size_bytes(connection, topic) - max_bytes
-            count = count_trimmable(
-                connection.execute(
-                    "SELECT timestamp_ms, length(value) FROM records"
-                    ' WHERE topic = ? ORDER BY "offset"',
-                    (topic,),
-                ),
-                oldest_ms=oldest_kept_ms(self._now_ms(), max_age_s),
-                excess_bytes=excess_bytes,
-            )
-            begin_after = begin + count
-            if below_offset is not None:
-                begin_after = max(begin, min(begin_after, below_offset))
+            held = _bounds(connection, topic)
+            first_kept = connection.execute(
+                'SELECT min("offset") FROM records WHERE topic = ? AND timestamp_ms >= ?',
+                (topic, oldest_kept_ms(self._now_ms(), max_age_s)),
+            ).fetchone()[0]
+            begin_after = held.end if first_kept is None else first_kept
+            if below is not None:
+                begin_after = max(held.begin, min(begin_after, below.get(0, held.begin)))
             # Where nothing is left, `topics` alone knows the end offset: it must know the topic.
-            connection.execute("INSERT OR IGNORE INTO topics VALUES (?, ?)", (topic, end))
+            connection.execute("INSERT OR IGNORE INTO topics VALUES (?, ?)", (topic, held.end))
             connection.execute(
                 'DELETE FROM records WHERE topic = ? AND "offset" < ?', (topic, begin_after)
             )
         with self._reading(topic) as connection:
             connection.executescript("PRAGMA incremental_vacuum")  # `execute` frees one page only
-        return begin_after - begin
+        return begin_after - held.begin
 
     def close(self) -> None:
         with self._changed, _translated(self._path):
@@ -253,19 +231,13 @@ def _number(connection: sqlite3.Connection, query: str) -> int:
     return connection.execute(query).fetchone()[0]
 
 
-def _bounds(connection: sqlite3.Connection, topic: str) -> tuple[int, int]:
+def _bounds(connection: sqlite3.Connection, topic: str) -> Bounds:
     row = connection.execute("SELECT end_offset FROM topics WHERE topic = ?", (topic,)).fetchone()
     end = row[0] if row else 0
     begin = connection.execute(
         'SELECT min("offset") FROM records WHERE topic = ?', (topic,)
     ).fetchone()[0]
-    return (end if begin is None else begin), end
-
-
-def _size_bytes(connection: sqlite3.Connection, topic: str) -> int:
-    return connection.execute(
-        "SELECT total(length(value)) FROM records WHERE topic = ?", (topic,)
-    ).fetchone()[0]
+    return Bounds(end if begin is None else begin, end)
 
 
 @contextmanager

@@ -25,13 +25,16 @@ class TopicPolicy:
     """Records older than that may go; None: only `Bus.trim` removes any."""
     is_compacted: bool = False
     """Of each key at least the newest record stays, whatever its age; older ones may go."""
+    is_divided: bool = False
+    """Whether it has as many partitions as `KafkaBus` is told, for several to share the work."""
 
 
 KEPT_UNTIL_TRIMMED = TopicPolicy()
+SHARED = TopicPolicy(is_divided=True)
 TOPICS: Mapping[str, TopicPolicy] = MappingProxyType(
     {
-        TOPIC_SEGMENTS: KEPT_UNTIL_TRIMMED,
-        TOPIC_CLIPS: KEPT_UNTIL_TRIMMED,
+        TOPIC_SEGMENTS: SHARED,
+        TOPIC_CLIPS: SHARED,
         TOPIC_DEAD_LETTERS: TopicPolicy(keep_s=7 * DAY_S),
         TOPIC_CONTROL: TopicPolicy(is_compacted=True),
         TOPIC_ALERTS: TopicPolicy(keep_s=30 * DAY_S),

@@ -107,6 +107,14 @@ def test_analysis_runs_once_whichever_profile_is_chosen() -> None:
     assert device["capabilities"] == ["gpu"]
 
 
+@pytest.mark.parametrize("name", ["analyse", "analyse-gpu"])
+def test_several_containers_may_analyse(name: str) -> None:
+    one = ALL[name]
+
+    assert one.environment["LONGWATCH_KAFKA"]  # whose groups share the work
+    assert not {"ports", "container_name", "hostname"} & one.settings.keys()
+
+
 def test_nothing_listens_beyond_this_machine() -> None:
     ports = [port for one in ALL.values() for port in one.settings.get("ports", ())]
 

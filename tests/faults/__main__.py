@@ -13,8 +13,9 @@ from tests.faults.rounds import Round, run_rounds
 from tests.streaming.kafka_server import cache_folder, serving
 
 WHAT = (
-    "four services as processes on Kafka and Redis, one fault a round while three files are "
-    "watched, two of them at the pace of a clock; every memory was that of an undisturbed run"
+    "the services as processes on Kafka and Redis, two of them analysing, one fault a round while "
+    "three files are watched, two of them at the pace of a clock; every memory was that of an "
+    "undisturbed run"
 )
 
 

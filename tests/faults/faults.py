@@ -8,12 +8,16 @@ from functools import partial
 from random import Random
 
 from services.locks import Service
-from streaming.bus import Outgoing, Record
+from streaming.bus import Outgoing, Record, lag
+from streaming.kafka_consumer import SESSION_S
 from streaming.messages import TOPIC_SEGMENTS
-from tests.faults.topology import GROUPS, Topology
+from tests.faults.topology import GROUPS, NAMES, SECOND, THIRD, Topology
+from tests.streaming.reading import joined, taken
 
 DOWN_S = (0.0, 2.0)
 AWAY_S = (1.0, 5.0)
+OUT_S = (SESSION_S + 1, SESSION_S + 4)
+"""So long nobody stays in a group of whom nothing is heard."""
 RECENT = 12
 GARBAGE = (
     b"",
@@ -57,6 +61,34 @@ def kill_services(*names: str) -> Fault:
         topology.revive()
 
     return fault
+
+
+def stop_one(topology: Topology, random: Random) -> None:
+    """One that analyses leaves its group in peace, and comes back."""
+    name = random.choice((Service.ANALYSE, SECOND))
+    topology.services[name].terminate()
+    assert topology.services[name].wait() == 0
+    time.sleep(random.uniform(*DOWN_S))
+    topology.revive()
+
+
+def join(topology: Topology, random: Random) -> None:
+    """One more analyses for a while."""
+    topology.services.start(THIRD)
+    topology.services[THIRD].until_ready()
+    time.sleep(random.uniform(*AWAY_S))
+    topology.services[THIRD].terminate()
+    assert topology.services[THIRD].wait() == 0
+
+
+def freeze_one(topology: Topology, random: Random) -> None:
+    """One is put out of the group without a word, and comes back believing it still is in it."""
+    frozen = topology.services[random.choice((Service.ANALYSE, SECOND))]
+    frozen.freeze()
+    try:
+        time.sleep(random.uniform(*OUT_S))
+    finally:
+        frozen.thaw()
 
 
 def kill_kafka(topology: Topology, random: Random) -> None:
@@ -107,19 +139,24 @@ def send_again(topology: Topology, random: Random, *, shuffled: bool) -> None:
 def send_garbage(topology: Topology, random: Random) -> None:
     """What no service ever wrote, and what was hurt on its way."""
     for topic in GROUPS.values():
-        values = [*GARBAGE, *(hurt(one.value, random) for one in recent(topology, topic))]
-        if topic == TOPIC_SEGMENTS:
-            values += [*lies(topology)]
-        random.shuffle(values)
         keys = [*topology.streams, "nobody"]
-        topology.bus.publish_many(topic, [Outgoing(random.choice(keys), one) for one in values])
+        garbage = [Outgoing(random.choice(keys), value) for value in GARBAGE]
+        garbage += [Outgoing(one.key, hurt(one.value, random)) for one in recent(topology, topic)]
+        if topic == TOPIC_SEGMENTS:
+            garbage += lies(topology)
+        random.shuffle(garbage)
+        topology.bus.publish_many(topic, garbage)
 
 
 def recent(topology: Topology, topic: str) -> list[Record]:
-    reader = topology.bus.consumer(topic, group="faults")
+    """The last records of each partition."""
+    bounds = topology.bus.bounds(topic)
+    starts = {number: max(held.begin, held.end - RECENT) for number, held in bounds.items()}
+    reader = joined(topology.bus, topic=topic, group="faults")
     try:
-        reader.seek(max(topology.bus.begin_offset(topic), topology.bus.end_offset(topic) - RECENT))
-        return list(reader.poll(max_records=RECENT, timeout_s=2.0))
+        for partition, start in starts.items():
+            reader.seek(partition, start)
+        return taken(reader, lag(bounds, starts))
     finally:
         reader.close()
 
@@ -132,7 +169,7 @@ def hurt(value: bytes, random: Random) -> bytes:
     return value[:at] + bytes([value[at] | 0x80 if value else 0x80]) + value[at + 1 :]
 
 
-def lies(topology: Topology) -> Generator[bytes]:
+def lies(topology: Topology) -> Generator[Outgoing]:
     """Well-formed messages about footage that never was, of streams that are and that are not."""
     for record in recent(topology, TOPIC_SEGMENTS):
         try:
@@ -140,13 +177,19 @@ def lies(topology: Topology) -> Generator[bytes]:
         except ValueError:
             continue
         if isinstance(body, dict) and body.get("kind") == "segment_ready/1":
-            yield json.dumps(body | {"uri": "never/was.mp4"}).encode()
-            yield json.dumps(body | {"span": body["span"] | {"stream_id": "stranger"}}).encode()
+            never = json.dumps(body | {"uri": "never/was.mp4"}).encode()
+            yield Outgoing(record.key, never)
+            yield Outgoing("nobody", never)
+            strange = json.dumps(body | {"span": body["span"] | {"stream_id": "stranger"}})
+            yield Outgoing("stranger", strange.encode())
 
 
 FAULTS: Mapping[str, Fault] = {
     **{f"kill {name}": kill_services(name) for name in Service},
-    "kill all services": kill_services(*Service),
+    "kill all services": kill_services(*NAMES),
+    "stop one analyse": stop_one,
+    "join a third analyse": join,
+    "freeze one analyse": freeze_one,
     "kill Kafka": kill_kafka,
     "kill Redis": kill_redis,
     "kill Kafka and Redis": kill_both,

@@ -1,4 +1,4 @@
-"""Four services as processes of their own, on a Kafka and a Redis that may be harmed.
+"""The services as processes of their own, two of them analysing, on a Kafka and a Redis to harm.
 
 What ends by itself is started again, as `restart: unless-stopped` does. Each round has streams of
 its own to watch, so that it is plain when all of a round has been remembered.
@@ -17,7 +17,7 @@ from services.progress import remembered_until_ns
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import Stores, opened, opened_bus
-from streaming.bus import Bus
+from streaming.bus import Bus, lag
 from streaming.errors import BusError
 from streaming.messages import TOPIC_CLIPS, TOPIC_SEGMENTS
 from tests.faults.memories import Plan
@@ -32,6 +32,9 @@ PATIENCE_S = 150.0
 LOOK_EVERY_S = 0.2
 GROUPS = {Service.ANALYSE: TOPIC_SEGMENTS, Service.INDEX: TOPIC_CLIPS}
 """Who reads which topic."""
+SECOND, THIRD = "analyse-2", "analyse-3"
+NAMES = (*(str(name) for name in Service), SECOND)
+"""Who is to run: two share the work of analysis, and a third comes for a while."""
 
 
 class Topology:
@@ -59,7 +62,7 @@ class Topology:
 
     def revive(self) -> None:
         """Start again what has ended, whoever ended it."""
-        for name in Service:
+        for name in NAMES:
             if self.services[name].has_ended:
                 self.services.start(name)
 
@@ -67,12 +70,12 @@ class Topology:
         """Wait until all is remembered and all services are ready; return the seconds it took."""
         began_s = time.monotonic()
         while missing := self._missing():
-            for name in Service:
+            for name in NAMES:
                 if self.services[name].has_ended:
                     self.ended_by_themselves.append(name)
             self.revive()
             if time.monotonic() - began_s > PATIENCE_S:
-                logs = "\n".join(f"{name}:\n{self.services[name].log[-2500:]}" for name in Service)
+                logs = "\n".join(f"{name}:\n{self.services[name].log[-2500:]}" for name in NAMES)
                 pytest.fail(f"after {PATIENCE_S:.0f} s {missing}\n{logs}")
             time.sleep(LOOK_EVERY_S)
         return time.monotonic() - began_s
@@ -80,7 +83,7 @@ class Topology:
     def lags(self) -> dict[str, int]:
         """How many records each group has not handled, as Kafka itself tells."""
         return {
-            group: self.bus.end_offset(topic) - self.bus.committed(topic).get(group, 0)
+            group: lag(self.bus.bounds(topic), self.bus.committed(topic).get(group, {}))
             for group, topic in GROUPS.items()
         }
 
@@ -90,7 +93,7 @@ class Topology:
             for name in self.streams:
                 if not self._is_remembered(name):
                     return f"{name} is not remembered"
-            for name in Service:
+            for name in NAMES:
                 told = self.services[name].get("/v1/ready")
                 if told.status != 200:
                     return f"{name} is not ready: {told.text}"
@@ -118,6 +121,7 @@ def running(kafka: KafkaServer, folder: Path) -> Generator[Topology]:
         }
         settings = settings_of(environment)
         commands = {str(name): ("run", str(name)) for name in Service}
+        commands |= dict.fromkeys((SECOND, THIRD), ("run", str(Service.ANALYSE)))
         services = Services(
             commands,
             environment={**environment, "SCRIPTED_SLOWNESS_S": SLOWNESS_S},
@@ -125,9 +129,9 @@ def running(kafka: KafkaServer, folder: Path) -> Generator[Topology]:
         )
         with opened(settings, make=True) as stores, opened_bus(settings) as bus:
             for topic in GROUPS.values():
-                bus.end_offset(topic)  # which makes it
+                bus.bounds(topic)  # which makes it
             try:
-                services.start()
+                services.start(*NAMES)
                 services.until_ready()
                 yield Topology(kafka, redis, services, stores, bus)
             finally:

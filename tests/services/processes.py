@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -70,6 +71,12 @@ class Process:
 
     def terminate(self) -> None:
         self._popen.terminate()
+
+    def freeze(self) -> None:
+        self._popen.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._popen.send_signal(signal.SIGCONT)
 
     def wait(self) -> int:
         return self._popen.wait(PATIENCE_S)

@@ -77,7 +77,7 @@ def test_a_stream_that_is_added_while_running_is_captured(
         assert spec.epoch_at is not None
         assert captured_until_ns(stores.record, spec) == 45 * NS_PER_S
         assert stores.record.ended_ns("cam") == 45 * NS_PER_S
-        assert bus.end_offset(TOPIC_SEGMENTS) == stores.record.counts("cam").segments + 1
+        assert bus.bounds(TOPIC_SEGMENTS)[0].end == stores.record.counts("cam").segments + 1
 
 
 def test_a_source_that_fails_is_named_and_harms_no_other(empty: Settings, tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_time_that_a_playlist_lost_is_counted(empty: Settings, tmp_path: Path) -
 
 def test_the_last_messages_are_published_again_at_the_start(captured: Settings) -> None:
     with opened_bus(captured) as bus:
-        before = bus.end_offset(TOPIC_SEGMENTS)
+        before = bus.bounds(TOPIC_SEGMENTS)[0].end
     with supervised(captured) as (_, bus, supervisor):
         wait_for(lambda: bool(supervisor.captures))
         consumer = bus.consumer(TOPIC_SEGMENTS, group="test")
@@ -169,11 +169,11 @@ def test_a_bus_that_is_away_at_the_start_is_waited_for(
         away = AwayBus(bus)
         supervisor, stop = Supervisor(parts_of(stores, cast(Bus, away))), threading.Event()
         thread = threading.Thread(target=supervisor.run, args=(stop,))
-        before = bus.end_offset(TOPIC_SEGMENTS)
+        before = bus.bounds(TOPIC_SEGMENTS)[0].end
         thread.start()
         try:
             wait_for(lambda: state_of(stores, "late") == StreamState.PAUSED)
-            assert bus.end_offset(TOPIC_SEGMENTS) == before
+            assert bus.bounds(TOPIC_SEGMENTS)[0].end == before
             away.is_back = True
             wait_for(lambda: state_of(stores, "late") == StreamState.ENDED)
         finally:

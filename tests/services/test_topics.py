@@ -18,6 +18,7 @@ from services.topics import prepare_topics
 from services.wiring import kafka, opened_bus
 from streaming.errors import BusEngineMissing
 from streaming.topics import TOPICS
+from tests.streaming.reading import joined, taken
 from tests.streaming.servers import free_port
 
 
@@ -39,7 +40,8 @@ def run(monkeypatch: pytest.MonkeyPatch, settings: Settings) -> tuple[int, Any]:
 def test_topics_in_kafka_are_made_once(in_kafka: Settings, monkeypatch: pytest.MonkeyPatch):
     code, states = run(monkeypatch, in_kafka)
     assert (code, [state["topic"] for state in states]) == (0, list(TOPICS))
-    assert all(state["is_changed"] and state["end_offset"] == 0 for state in states)
+    assert all(state["is_changed"] and state["records"] == 0 for state in states)
+    assert [len(state["partitions"]) for state in states] == [16, 16, 1, 1, 1]
     kept = {state["topic"]: (state["keep_s"], state["is_compacted"]) for state in states}
     assert kept["segments"] == (None, False)
     assert kept["control"] == (None, True)
@@ -51,12 +53,17 @@ def test_topics_in_kafka_are_made_once(in_kafka: Settings, monkeypatch: pytest.M
 
 def test_offsets_and_lag_of_groups_are_shown(in_kafka: Settings):
     with opened_bus(in_kafka) as bus:
-        for _ in range(3):
-            bus.publish("segments", key="k", value=b"{}")
-        bus.consumer("segments", group="analyse").commit(1)
+        for key in ("k", "k", "k", "another"):
+            bus.publish("segments", key=key, value=b"{}")
+        consumer = joined(bus)
+        first = next(one for one in taken(consumer, 4) if one.key == "k")
+        assert consumer.commit({first.partition: 1})
     segments = prepare_topics(in_kafka)[0].as_json()
-    assert (segments["begin_offset"], segments["end_offset"]) == (0, 3)
-    assert segments["groups"] == [{"group": "analyse", "committed": 1, "lag": 2}]
+    assert segments["records"] == 4
+    ends = {one["partition"]: one["end_offset"] for one in segments["partitions"]}
+    assert (ends[first.partition], sum(ends.values())) == (3, 4)
+    group = {"group": "analyse", "committed": {first.partition: 1}, "lag": 3}
+    assert segments["groups"] == [group]
 
 
 def test_the_embedded_bus_shows_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
@@ -64,13 +71,13 @@ def test_the_embedded_bus_shows_the_same(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert run(monkeypatch, settings)[0] == EXIT_NOT_FOUND
     with opened_bus(settings) as bus:
         bus.publish("clips", key="k", value=b"{}")
-        bus.consumer("clips", group="index").commit(0)
+        bus.consumer("clips", group="index").commit({0: 0})
     code, states = run(monkeypatch, settings)
     assert code == 0
-    assert states[1]["groups"] == [{"group": "index", "committed": 0, "lag": 1}]
+    assert states[1]["groups"] == [{"group": "index", "committed": {"0": 0}, "lag": 1}]
     table = CliRunner().invoke(app, ["topics"]).stdout
     assert "index" in table
-    assert "0–1" in table
+    assert "until handled, and 7 days more" in table
 
 
 def test_brokers_that_are_away_are_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):

@@ -96,12 +96,12 @@ def test_handled_messages_are_dropped_in_time_and_no_others() -> None:
         for _ in range(5):
             bus.publish(topic, key="cam", value=b"x")
     consumer = bus.consumer(TOPIC_SEGMENTS, group="analyse")
-    consumer.commit(3)
+    consumer.commit({0: 3})
 
     trim(bus)
-    assert bus.begin_offset(TOPIC_SEGMENTS) == 0
+    assert bus.bounds(TOPIC_SEGMENTS)[0].begin == 0
     now_ms = (KEEP_MESSAGES_S + 1) * 1000
     trim(bus)
 
-    assert bus.begin_offset(TOPIC_SEGMENTS) == 3
-    assert bus.begin_offset(TOPIC_CLIPS) == 0
+    assert bus.bounds(TOPIC_SEGMENTS)[0].begin == 3
+    assert bus.bounds(TOPIC_CLIPS)[0].begin == 0

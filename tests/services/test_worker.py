@@ -1,7 +1,7 @@
 """The worker loop: in order, prepared ahead, committed last, and one table for errors."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import pytest
 
@@ -50,8 +50,11 @@ class Adder:
         self.aside.append(int(record.value))
         self._stop_after(int(record.value))
 
-    def committable(self, next_offset: int) -> int:
+    def committable(self, partition: int, next_offset: int) -> int:
         return next_offset if self.held_back is None else min(next_offset, self.held_back)
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        raise AssertionError("a log of one partition takes none away")
 
     def _fail(self, half: str, number: int) -> None:
         if (error := self._failing.pop((half, number), None)) is not None:
@@ -87,7 +90,7 @@ def test_records_are_handled_in_order_and_committed(bus: MemoryBus) -> None:
     run(bus, adder := Adder({}, last=9))
 
     assert adder.handled == list(range(10))
-    assert bus.committed(TOPIC) == {GROUP: 10}
+    assert bus.committed(TOPIC) == {GROUP: {0: 10}}
 
 
 @pytest.mark.parametrize("half", ["prepare", "handle"])
@@ -111,7 +114,7 @@ def test_what_cannot_be_handled_is_set_aside(bus: MemoryBus, half: str) -> None:
     assert letter.headers["topic"] == TOPIC
     assert letter.headers["offset"] == "3"
     assert "no number" in letter.headers["error"]
-    assert bus.committed(TOPIC) == {GROUP: 10}
+    assert bus.committed(TOPIC) == {GROUP: {0: 10}}
 
 
 @pytest.mark.parametrize("half", ["prepare", "handle"])
@@ -122,7 +125,7 @@ def test_a_bug_stops_the_worker_and_commits_nothing_unhandled(bus: MemoryBus, ha
         run(bus, adder)
 
     assert adder.handled == [0, 1, 2]
-    assert bus.committed(TOPIC) == {GROUP: 3}
+    assert bus.committed(TOPIC) == {GROUP: {0: 3}}
 
 
 def test_a_second_worker_goes_on_where_the_first_one_stopped(bus: MemoryBus) -> None:
@@ -138,7 +141,7 @@ def test_what_is_still_needed_is_not_committed(bus: MemoryBus) -> None:
 
     run(bus, adder)
 
-    assert bus.committed(TOPIC) == {GROUP: 6}
+    assert bus.committed(TOPIC) == {GROUP: {0: 6}}
 
 
 def test_setting_aside_is_tried_again_too(bus: MemoryBus) -> None:

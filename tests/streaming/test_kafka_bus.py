@@ -8,17 +8,18 @@ from threading import Event, Thread
 from uuid import uuid4
 
 import pytest
-from kafka import KafkaAdminClient, KafkaConsumer
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.structs import TopicPartition
 
-from streaming.bus import Outgoing
+from streaming.bus import Bounds, Outgoing
 from streaming.errors import BusClosed, BusError, BusRefused, BusUnavailable, RecordTooLarge
 from streaming.kafka_bus import KafkaBus
 from streaming.kafka_link import KafkaAccess
 from streaming.kafka_topics import MAX_BATCH_BYTES
 from streaming.topics import TOPICS, TopicPolicy
 from tests.streaming.kafka_server import LITTERED, PASSWORD, USER, KafkaServer
+from tests.streaming.reading import held, joined, read_on, taken, until_assigned
 from tests.streaming.servers import free_port
 
 pytestmark = LITTERED
@@ -56,13 +57,9 @@ def admin(kafka_servers: str) -> Iterator[KafkaAdminClient]:
         yield admin
 
 
-def values(bus: KafkaBus, *, topic: str = "segments", count: int) -> list[bytes]:
-    """The values of the first `count` records."""
-    consumer = bus.consumer(topic, group="reads-all")
-    records = consumer.poll(max_records=count, timeout_s=LONG_S)
-    while len(records) < count:
-        records += consumer.poll(max_records=count - len(records), timeout_s=LONG_S)
-    return [record.value for record in records]
+def values(bus: KafkaBus, *, topic: str = "segments") -> list[bytes]:
+    """The values of all records."""
+    return [record.value for record in read_on(bus, topic=topic, group="reads-all")]
 
 
 class Publisher(Thread):
@@ -97,18 +94,20 @@ class Publisher(Thread):
 def test_a_broker_killed_and_started_again_loses_nothing(
     mortal: KafkaBus, kafka_server: KafkaServer
 ):
-    reading = mortal.consumer("segments", group="analyse")
     publisher = Publisher(mortal)
     publisher.start()
     publisher.await_acknowledged(20)
-    first = reading.poll(max_records=10, timeout_s=LONG_S)
-    reading.commit(first[-1].offset + 1)
+    reading = joined(mortal)
+    first = taken(reading, 10)
+    assert reading.commit({0: first[-1].offset + 1})
 
     kafka_server.kill()
-    late = mortal.consumer("segments", group="analyse")
-    for consumer in (reading, late):
-        with pytest.raises(BusUnavailable, match="check that a broker runs there"):
-            consumer.poll(max_records=10, timeout_s=0)
+    with pytest.raises(BusUnavailable, match="check that a broker runs there"):
+        while True:  # what was fetched ahead may come first
+            first += reading.poll(max_records=10, timeout_s=0.1)
+    late = mortal.consumer("segments", group="index")
+    with pytest.raises(BusUnavailable, match="check that a broker runs there"):
+        late.poll(max_records=10, timeout_s=0)
     began_s = time.monotonic()
     while not publisher.errors:
         time.sleep(0.01)
@@ -119,18 +118,18 @@ def test_a_broker_killed_and_started_again_loses_nothing(
     publisher.await_acknowledged(known + 20)
     publisher.stop.set()
     publisher.join()
-    assert reading.committed() == first[-1].offset + 1
-    end = mortal.end_offset("segments")
-    numbers = [int(value) for value in values(mortal, count=end)]
+    assert mortal.committed("segments") == {"analyse": {0: 10}}
+    numbers = [int(value) for value in values(mortal)]
     assert all(numbers[offset] == number for offset, number in publisher.acknowledged.items())
     # One that got no answer may be there twice; none is missing, none is out of order.
     assert list(dict.fromkeys(numbers)) == list(range(max(numbers) + 1))
     assert numbers == sorted(numbers)
-    rest = reading.poll(max_records=end, timeout_s=LONG_S)
-    assert [record.offset for record in rest] == list(range(len(first), end))
-    assert late.position == len(first)
-    late.commit(end)
-    assert (late.lag(), reading.committed()) == (0, end)
+    rest = taken(reading, len(numbers) - len(first))
+    assert [record.offset for record in first + rest] == list(range(len(numbers)))
+    assert reading.revoked() == frozenset()  # it was a member all the time
+    assert reading.commit({0: len(numbers)})
+    until_assigned(late)
+    assert [int(record.value) for record in taken(late, len(numbers))] == numbers
 
 
 def test_a_broker_that_freezes_for_a_moment_is_waited_for(
@@ -151,14 +150,15 @@ def test_a_broker_that_freezes_for_a_moment_is_waited_for(
 def test_a_broker_frozen_for_long_is_an_error_and_then_forgiven(
     mortal: KafkaBus, kafka_server: KafkaServer
 ):
-    consumer = mortal.consumer("segments", group="analyse")
     mortal.publish("segments", key="k", value=b"before")
+    consumer = joined(mortal)
+    taken(consumer, 1)
     kafka_server.freeze()
     try:
         for act in (
             lambda: mortal.publish("segments", key="k", value=b"meanwhile"),
             lambda: consumer.poll(max_records=1, timeout_s=0),
-            lambda: mortal.end_offset("segments"),
+            lambda: mortal.bounds("segments"),
         ):
             began_s = time.monotonic()
             with pytest.raises(BusUnavailable, match="does not answer"):
@@ -167,13 +167,14 @@ def test_a_broker_frozen_for_long_is_an_error_and_then_forgiven(
     finally:
         kafka_server.thaw()
     deadline_s = time.monotonic() + LONG_S
-    offset = -1
-    while offset < 0 and time.monotonic() < deadline_s:
+    is_published = False
+    while not is_published and time.monotonic() < deadline_s:
         try:
-            offset = mortal.publish("segments", key="k", value=b"after")
+            mortal.publish("segments", key="k", value=b"after")
+            is_published = True
         except BusUnavailable as error:
             time.sleep(error.retry_after_s)
-    found = values(mortal, count=offset + 1)
+    found = values(mortal)
     assert (found[0], found[-1]) == (b"before", b"after")
     assert set(found[1:-1]) <= {b"meanwhile"}  # nobody promised that it would not be there
 
@@ -212,7 +213,7 @@ def test_many_that_are_too_many_are_refused_before_any_is_sent(bus: KafkaBus):
     many = [Outgoing("k", bytes(900_000)) for _ in range(5)]
     with pytest.raises(RecordTooLarge, match=f"larger than {MAX_BATCH_BYTES}"):
         bus.publish_many("segments", many)
-    assert bus.end_offset("segments") == 0
+    assert held(bus) == Bounds(0, 0)
     assert bus.publish_many("segments", many[:4]) == [0, 1, 2, 3]
 
 
@@ -266,7 +267,7 @@ def secure(server: KafkaServer, *, password: str = PASSWORD, ca: bool = True) ->
 def test_a_password_over_tls_opens(kafka_server: KafkaServer, prefix: str):
     with closing(KafkaBus(secure(kafka_server), now_ms=lambda: NOW_MS, prefix=prefix)) as bus:
         bus.publish("segments", key="k", value=b"a")
-        assert values(bus, count=1) == [b"a"]
+        assert values(bus) == [b"a"]
 
 
 def test_a_wrong_password_is_said_and_never_shown(
@@ -302,16 +303,42 @@ def test_topics_are_made_once_and_then_kept_as_they_should_be(bus: KafkaBus):
 def test_a_compacted_topic_can_be_trimmed_too(bus: KafkaBus):
     bus.publish("control", key="k", value=b"a")
     bus.publish("control", key="k", value=b"b")
-    assert bus.trim("control", max_bytes=1) == 1
-    assert bus.begin_offset("control") == 1
+    assert bus.trim("control", max_age_s=-1, below={0: 1}) == 1
+    assert held(bus, "control") == Bounds(1, 2)
 
 
-def test_a_topic_of_several_partitions_is_refused(
+def test_a_topic_is_read_with_as_many_partitions_as_it_has(
     bus: KafkaBus, admin: KafkaAdminClient, prefix: str
 ):
     admin.create_topics([NewTopic(f"{prefix}clips", num_partitions=3, replication_factor=1)])
-    with pytest.raises(BusRefused, match="has 3 partitions, not one"):
-        bus.publish("clips", key="k", value=b"")
+    for key in "abcdef":
+        bus.publish("clips", key=key, value=key.encode())
+    assert len(bus.bounds("clips")) == 3
+    assert sorted(values(bus, topic="clips")) == [b"a", b"b", b"c", b"d", b"e", b"f"]
+
+
+def test_only_what_is_shared_is_divided(kafka_servers: str, prefix: str):
+    access = KafkaAccess(kafka_servers)
+    with closing(KafkaBus(access, now_ms=lambda: NOW_MS, prefix=prefix, partitions=4)) as bus:
+        counts = {topic: len(bus.bounds(topic)) for topic in TOPICS}
+    assert counts == {"segments": 4, "clips": 4, "dead-letters": 1, "control": 1, "alerts": 1}
+
+
+def test_a_key_lies_where_other_clients_put_it(kafka_servers: str, prefix: str):
+    access = KafkaAccess(kafka_servers)
+    with (
+        closing(KafkaBus(access, now_ms=lambda: NOW_MS, prefix=prefix, partitions=5)) as bus,
+        closing(KafkaProducer(bootstrap_servers=kafka_servers)) as foreign,
+    ):
+        keys = [f"cam-{number}" for number in range(20)]
+        for key in keys:
+            bus.publish("segments", key=key, value=b"ours")
+        sent = [foreign.send(f"{prefix}segments", key=key.encode(), value=b"") for key in keys]
+        foreign.flush()
+        theirs = {key: future.get().partition for key, future in zip(keys, sent, strict=True)}
+        ours = {one.key: one.partition for one in read_on(bus) if one.value == b"ours"}
+    assert ours == theirs
+    assert len(set(ours.values())) == 5
 
 
 def test_installations_with_prefixes_do_not_see_each_other(kafka_servers: str, prefix: str):
@@ -320,7 +347,7 @@ def test_installations_with_prefixes_do_not_see_each_other(kafka_servers: str, p
         closing(opened(kafka_servers, prefix=f"{prefix}b.")) as two,
     ):
         one.publish("segments", key="k", value=b"")
-        one.consumer("segments", group="analyse").commit(1)
-        assert two.end_offset("segments") == 0
-        assert one.committed("segments") == {"analyse": 1}
+        assert joined(one).commit({0: 1})
+        assert held(two) == Bounds(0, 0)
+        assert one.committed("segments") == {"analyse": {0: 1}}
         assert two.committed("segments") == {}

@@ -21,6 +21,7 @@ from streaming.sqlite_bus import SqliteBus
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
+NOW_MS = 1_700_000_000_000
 
 PUBLISHER = """
 import sys
@@ -36,7 +37,7 @@ for number in range(int(count)):
 
 
 def opened(path: Path) -> closing[SqliteBus]:
-    return closing(SqliteBus(path, now_ms=lambda: 1_700_000_000_000))
+    return closing(SqliteBus(path, now_ms=lambda: NOW_MS))
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def lines(process: subprocess.Popen[str]) -> Iterator[int]:
 def test_everything_is_there_after_opening_again(path: Path):
     with opened(path) as bus:
         bus.publish_many("segments", [Outgoing("k", b"a"), Outgoing("k", b"b")])
-        bus.consumer("segments", group="analyse").commit(1)
+        bus.consumer("segments", group="analyse").commit({0: 1})
     with opened(path) as bus:
         consumer = bus.consumer("segments", group="analyse")
         assert [r.value for r in consumer.poll(max_records=9, timeout_s=0)] == [b"b"]
@@ -105,7 +106,7 @@ def test_no_acknowledged_record_is_lost_when_publishers_are_killed(path: Path):
     with closing(sqlite3.connect(path)) as raw:
         assert raw.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     with opened(path) as bus:
-        end = bus.end_offset("segments")
+        end = bus.bounds("segments")[0].end
         records = bus.consumer("segments", group="g").poll(max_records=end, timeout_s=0)
         assert [record.offset for record in records] == list(range(end))
         assert set(acknowledged) <= set(range(end))
@@ -155,7 +156,8 @@ def test_a_full_disk_refuses_records_and_loses_none(path: Path):
 def test_trimming_gives_the_disk_its_room_back(path: Path):
     with opened(path) as bus:
         bus.publish_many("segments", [Outgoing("k", bytes(10_000)) for _ in range(200)])
-        bus.trim("segments", max_bytes=10_000)
+    with closing(SqliteBus(path, now_ms=lambda: NOW_MS + 1)) as later:
+        assert later.trim("segments", max_age_s=0, below={0: 199}) == 199
     assert path.stat().st_size < 200_000
 
 
@@ -207,7 +209,7 @@ def test_a_file_that_may_only_be_read_is_named(anyones_folder: Path):
     anyones_folder.chmod(0o755)
     path.chmod(0o644)
     with opened(path) as bus:
-        assert bus.end_offset("segments") == 1
+        assert bus.bounds("segments")[0].end == 1
 
 
 def fill(path: Path) -> None:
