@@ -10,6 +10,7 @@ the log can always be folded back into the file.
 
 import sqlite3
 import threading
+import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from memory.errors import (
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x4C574D31  # "LWM1": tells our files from those of other programs
 BUSY_TIMEOUT_S = 30.0
+WAL_TRIES, WAL_WAIT_S = 100, 0.1
 
 _SCHEMA = """
 create table meta (
@@ -163,9 +165,20 @@ class SqliteFile:
                         self.rows(statement)
                     self.rows(f"pragma application_id = {APPLICATION_ID}")
                     self.rows(f"pragma user_version = {SCHEMA_VERSION}")
-        self.rows("pragma journal_mode = wal")
+        self._keep_a_log()
         self.rows("pragma synchronous = normal")
         self.rows("pragma secure_delete = on")
+
+    def _keep_a_log(self) -> None:
+        """Write ahead from now on. Where two begin at once, SQLite refuses one of them."""
+        for _ in range(WAL_TRIES):
+            try:
+                self.rows("pragma journal_mode = wal")
+            except StoreUnavailable:
+                time.sleep(WAL_WAIT_S)
+            else:
+                return
+        self.rows("pragma journal_mode = wal")
 
     def _is_ready(self) -> bool:
         (tables,) = self.rows("select count(*) from sqlite_schema")[0]

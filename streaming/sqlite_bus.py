@@ -30,6 +30,7 @@ from streaming.bus import (
 from streaming.errors import BusClosed, BusDamaged, BusError, BusUnavailable
 
 BUSY_TIMEOUT_S = 5.0
+WAL_TRIES, WAL_WAIT_S = 100, 0.1
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.005, 0.05
 
 APPLICATION_ID = 0x4C574255  # LWBU: tells our file from anyone's
@@ -205,7 +206,7 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
     else:
         _refuse_foreign(connection, path)
-    connection.execute("PRAGMA journal_mode = WAL").fetchall()
+    _keep_a_log(connection)
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("BEGIN IMMEDIATE")
     if _is_empty(connection):  # else another process was faster
@@ -214,6 +215,20 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Write ahead from now on. Where two begin at once, SQLite refuses one of them."""
+    for _ in range(WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL").fetchall()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(WAL_WAIT_S)
+        else:
+            return
+    connection.execute("PRAGMA journal_mode = WAL").fetchall()
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

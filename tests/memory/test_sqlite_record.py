@@ -5,7 +5,10 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -141,6 +144,22 @@ def test_several_processes_may_create_the_record_at_once(path: Path) -> None:
 
     assert [process.returncode for process in processes] == [0] * 4
     assert len(ids) == 1
+
+
+def test_many_may_begin_to_write_ahead_at_once(tmp_path: Path) -> None:
+    together = threading.Barrier(6)
+
+    def open_anew(path: Path) -> None:
+        together.wait()
+        SqliteRecord(path).close()
+
+    for number in range(20):
+        path = tmp_path / f"{number}.sqlite"
+        SqliteRecord(path).close()
+        with closing(sqlite3.connect(path)) as file:
+            file.execute("pragma journal_mode = delete").fetchall()
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(open_anew, [path] * 6))
 
 
 @pytest.mark.parametrize("lines", [1, 7, 40])
