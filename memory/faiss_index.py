@@ -1,7 +1,7 @@
 """The fast `ClipIndex`: FAISS, one partition for each stream and media day.
 
 Every search is exact, over the partitions that the question's ranges touch. With a scout, a search
-of everything looks only where that says, and finds the same.
+of most of them looks only where that says, and finds the same.
 """
 
 import logging
@@ -32,6 +32,7 @@ from memory.values import DAY_NS, Hit, Mark, Vector
 from streaming.messages import Span
 
 T = TypeVar("T")
+Touched = dict[Partition, list[Span] | None]
 log = logging.getLogger(__name__)
 
 NEIGHBOURS = 64  # that a scout finds beyond twice those wanted, so that the rest is further away
@@ -88,11 +89,13 @@ class FaissIndex:
         query = check_width(query, self.width)
         with self._lock:
             one_thread()
-            ranked = self._scouted(query, kind, limit) if within is None else None
+            touched = dict(self._touched(within))
+            ranked = self._scouted(query, kind, limit, touched)
             if ranked is None:
-                touched = self._touched(within)
                 ranked = [
-                    one for p, spans in touched for one in p.search(query, kind, limit, spans)
+                    one
+                    for partition, ranges in touched.items()
+                    for one in partition.search(query, kind, limit, ranges)
                 ]
         return [
             Hit(
@@ -178,8 +181,12 @@ class FaissIndex:
             self._partitions[key] = Partition(*key, width=self.width, sealed=sealed)
         return self._partitions[key]
 
-    def _scouted(self, query: Vector, kind: VectorKind, limit: int) -> list[Ranked] | None:
+    def _scouted(
+        self, query: Vector, kind: VectorKind, limit: int, touched: Touched
+    ) -> list[Ranked] | None:
         """The best of the partitions that the scout names; None if others might hold better."""
+        if 2 * len(touched) < len(self._partitions):
+            return None
 
         def is_enough(at_most: float) -> bool:
             return len(ranked) == limit and all(one.score > at_most for one in ranked)
@@ -192,7 +199,9 @@ class FaissIndex:
         for partition, at_most in partitions.items():
             if is_enough(at_most):
                 return ranked
-            ranked = sorted(ranked + partition.search(query, kind, limit, None))[:limit]
+            if partition in touched:
+                found = partition.search(query, kind, limit, touched[partition])
+                ranked = sorted(ranked + found)[:limit]
         return ranked if is_enough(others_at_most) or others_at_most == float("-inf") else None
 
     def _ask_scout(self, ask: Callable[[Scout[Partition]], T]) -> T | None:
@@ -214,7 +223,7 @@ class FaissIndex:
             scout.add(partition, partition.vectors())
 
     def _touched(self, within: Within) -> Iterator[tuple[Partition, list[Span] | None]]:
-        """Partitions that may hold clips in range, each with the ranges of its stream."""
+        """Partitions that may hold clips in range, each with the ranges that it is partly in."""
         if within is None:
             yield from ((partition, None) for partition in self._partitions.values())
             return
@@ -228,7 +237,7 @@ class FaissIndex:
                 if span.overlaps(partition.first_ns, partition.last_ns)
             ]
             if touching:
-                yield partition, touching
+                yield partition, None if partition.is_within(touching) else touching
 
 
 @dataclass(frozen=True, slots=True)

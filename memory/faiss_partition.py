@@ -122,6 +122,12 @@ class Partition:
         ]
         return sorted(ranked)[:limit]
 
+    def is_within(self, ranges: list[Span]) -> bool:
+        """Whether one of the ranges holds all of it."""
+        return any(
+            span.start_ns <= self.first_ns and self.last_ns <= span.end_ns for span in ranges
+        )
+
     def data(self) -> PartitionData:
         kept = np.float16 if self.sealed else np.float32
         vectors = self.vectors()

@@ -16,10 +16,12 @@ from memory import faiss_index, scout
 from memory.dict_record import DictRecord
 from memory.errors import BadVector, GpuSearchUnavailable, WrongWidth
 from memory.faiss_index import FaissIndex
+from memory.faiss_partition import Partition
 from memory.follow import CaughtUp, catch_up
 from memory.index import ClipIndex, ExactIndex, VectorKind
 from memory.record import Within
 from memory.scout import Scout, gpu_scout
+from memory.spans import whole_stream
 from memory.values import DAY_NS, Vector
 from streaming.messages import NS_PER_S
 from tests.memory.notes import MODEL, WIDTH, note, put, span, spec, unit_vectors
@@ -205,9 +207,11 @@ class Watched:
         return self._matrix.search(queries, count)
 
 
+@pytest.mark.parametrize("within", [None, [whole_stream("pond")]])
 def test_a_scout_names_the_days_that_are_worth_a_look(
-    small_batches: None, monkeypatch: pytest.MonkeyPatch
+    within: Within, small_batches: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(Watched, "asked", 0)
     monkeypatch.setattr(faiss_index, "NEIGHBOURS", 0)
     plain = FaissIndex(width=WIDTH, embedder_id=MODEL)
     fast = FaissIndex(width=WIDTH, embedder_id=MODEL)
@@ -219,12 +223,22 @@ def test_a_scout_names_the_days_that_are_worth_a_look(
     told = Scout[Any](Watched)
     fast.use(told)
 
+    looked_at: list[Partition] = []
+    search = Partition.search
+
+    def noted(partition: Partition, *args: Any) -> Any:
+        looked_at.append(partition)
+        return search(partition, *args)
+
     for query in vectors[500:]:
         days, _ = told.nearest(query, VectorKind.TEXT, 6)
         assert 1 <= len(days) <= 6
         expected = plain.search(query, kind=VectorKind.TEXT, limit=3)
-        assert fast.search(query, kind=VectorKind.TEXT, limit=3) == expected
+        with monkeypatch.context() as patch:
+            patch.setattr(Partition, "search", noted)
+            assert fast.search(query, kind=VectorKind.TEXT, limit=3, within=within) == expected
     assert Watched.asked == 200
+    assert len(looked_at) < 100 * 10, "of 50 days, a question seldom needs more than a few"
 
 
 def untrained() -> faiss.IndexScalarQuantizer:
