@@ -10,7 +10,7 @@ the record, where `longwatch streams` reads them.
 
 import logging
 import threading
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -261,7 +261,8 @@ class Supervisor:
         record = self._parts.record
         specs = {spec.stream_id: spec for spec in record.streams()}
         paused = {name for name, spec in specs.items() if record.cursor(cursor_of(PAUSED, spec))}
-        self._follow(specs, paused)
+        with suppress(UnknownStream):  # forgotten since it was read: the next look sees that
+            self._follow(specs, paused)
 
     def _follow(self, specs: dict[str, StreamSpec], paused: set[str]) -> None:
         for name, capture in list(self._captures.items()):

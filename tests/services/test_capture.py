@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -108,6 +109,28 @@ def test_a_stream_is_let_go_of_when_somebody_wants_to_forget_it(
         assert status is not None
         assert status.detail == LET_GO
         assert supervisor.captures == []
+
+
+@pytest.mark.parametrize("is_let_go", [True, False])
+def test_a_stream_that_is_forgotten_while_it_is_looked_at_harms_no_other(
+    empty: Settings, light_film: Path, monkeypatch: pytest.MonkeyPatch, is_let_go: bool
+) -> None:
+    with opened(empty, make=True) as stores, opened_bus(empty) as bus:
+        record, stop = stores.record, threading.Event()
+        supervisor = Supervisor(parts_of(stores, bus))
+        gone = stores.registry.add(NewStream("gone", str(light_film)))
+        record.set_cursor(cursor_of(PAUSED, gone), int(is_let_go))
+        record.remove_stream("gone")
+        stores.registry.add(NewStream("cam", str(light_film)))
+        read, stale = record.streams, iter([[gone]])
+        monkeypatch.setattr(record, "streams", lambda: next(stale, None) or read())
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(supervisor.run, stop)
+            wait_for(lambda: running.done() or state_of(stores, "cam") == StreamState.ENDED)
+            stop.set()
+
+        running.result()
+        assert record.counts("cam").segments > 0
 
 
 def test_time_that_a_playlist_lost_is_counted(empty: Settings, tmp_path: Path) -> None:
