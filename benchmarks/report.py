@@ -47,6 +47,8 @@ def table() -> str:
         texts.append(peer_text(result("cameras")))
     if is_measured("bus"):
         speed += bus_rows(result("bus"))
+    if (faults := result("faults")).get("recovery"):
+        speed += recovery_rows(faults)
     return "\n\n".join([*_accuracy(result("accuracy")), "\n".join(speed), *texts])
 
 
@@ -158,6 +160,15 @@ def peer_text(cameras: Result) -> str:
         f"ends. Beside that, {peer['name']}: {peer['captioning_streams']} streams with captions, "
         f"{peer['alerting_streams']} with alerts ({peer['conditions']})."
     )
+
+
+def recovery_rows(faults: Result) -> list[str]:
+    """From the end of a fault on, of each kind."""
+    return [
+        f"| after “{fault}”, until every service is ready and nothing waits, p50 and the most of "
+        f"{of_one['rounds']} | {of_one['p50_s']:.1f} s, {of_one['max_s']:.1f} s | – |"
+        for fault, of_one in faults["recovery"].items()
+    ]
 
 
 def bus_rows(bus: Result) -> list[str]:

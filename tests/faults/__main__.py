@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.watching import machine, write_result
 from tests.faults.faults import schedule
-from tests.faults.rounds import Round, run_rounds
+from tests.faults.rounds import Round, recovery_of, run_rounds
 from tests.streaming.kafka_server import cache_folder, serving
 
 WHAT = (
@@ -34,6 +34,7 @@ def main() -> None:
         "what": WHAT,
         "command": f"python -m tests.faults --rounds {asked.rounds} --seed {asked.seed}",
         "machine": machine(),
+        "recovery": recovery_of(rounds),
         "rounds": [asdict(one) for one in rounds],
     }
     sys.stdout.write(f"written to {write_result('faults', result)}\n")
@@ -41,8 +42,9 @@ def main() -> None:
 
 def show(done: Round) -> None:
     sys.stdout.write(
-        f"{done.fault:22} lasted {done.lasted_s:5.1f} s, all caught up {done.caught_up_s:5.1f} s "
-        f"later {' '.join(done.ended_by_themselves)}".rstrip()
+        f"{done.fault:22} lasted {done.lasted_s:5.1f} s, recovered {done.recovered_s:5.1f} s "
+        f"later, all remembered {done.caught_up_s:5.1f} s later "
+        f"{' '.join(done.ended_by_themselves)}".rstrip()
         + "\n"
     )
     sys.stdout.flush()

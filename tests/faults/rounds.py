@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from memory.dump import dump_lines
 from tests.faults.faults import Scheduled
@@ -22,10 +23,23 @@ class Round:
     """How long the round had lasted when the fault came."""
     lasted_s: float
     """From the fault to when what had died was started again, or what had frozen thawed."""
+    recovered_s: float
+    """From then on until every service was ready, and no whole clip waited to be remembered."""
     caught_up_s: float
-    """From then on until all was remembered, every lag 0 and every service ready."""
+    """From the end of the fault until the films were over and remembered, and every lag 0."""
     ended_by_themselves: tuple[str, ...]
     """Services that ended although nobody killed them."""
+
+
+def recovery_of(rounds: Iterable[Round]) -> dict[str, dict[str, float]]:
+    """How long recovering from each kind of fault took, by the kind's name."""
+    times_s: dict[str, list[float]] = {}
+    for one in rounds:
+        times_s.setdefault(one.fault, []).append(one.recovered_s)
+    return {
+        fault: {"rounds": len(of_one), "p50_s": median(of_one), "max_s": max(of_one)}
+        for fault, of_one in sorted(times_s.items())
+    }
 
 
 def run_rounds(
@@ -49,12 +63,14 @@ def run_rounds(
             fault.strike(topology)
             lasted_s = time.monotonic() - began_s
             topology.ended_by_themselves.clear()
-            caught_up_s = topology.until_caught_up()
+            recovered_s = topology.until_recovered()
+            caught_up_s = recovered_s + topology.until_caught_up()
             check_memory(topology.stores, added)
             done = Round(
                 fault.name,
                 round(fault.after_s, 1),
                 round(lasted_s, 1),
+                round(recovered_s, 1),
                 round(caught_up_s, 1),
                 tuple(topology.ended_by_themselves),
             )

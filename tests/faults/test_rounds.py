@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.faults import FAULTS, schedule
-from tests.faults.rounds import run_rounds
+from tests.faults.rounds import Round, recovery_of, run_rounds
 from tests.streaming.kafka_server import LITTERED, KafkaServer
 
 pytestmark = LITTERED
@@ -24,6 +24,17 @@ def test_each_fault_comes_once_before_any_comes_again() -> None:
     assert list(islice(schedule(SEED), 30)) == list(islice(schedule(SEED), 30))
 
 
+def test_recovery_is_told_by_kind_of_fault() -> None:
+    rounds = [Round("kill Redis", 1, 2, recovered_s, 9, ()) for recovered_s in (1.0, 2.0, 9.0)] + [
+        Round("freeze Kafka", 1, 2, 0.0, 9, ())
+    ]
+
+    assert recovery_of(rounds) == {
+        "freeze Kafka": {"rounds": 1, "p50_s": 0, "max_s": 0},
+        "kill Redis": {"rounds": 3, "p50_s": 2, "max_s": 9},
+    }
+
+
 @pytest.mark.timeout(400)
 def test_after_every_fault_all_is_remembered_once(
     kafka_server: KafkaServer, tmp_path: Path
@@ -31,3 +42,4 @@ def test_after_every_fault_all_is_remembered_once(
     rounds = run_rounds(kafka_server, islice(schedule(SEED), ROUNDS), tmp_path)
 
     assert [one.ended_by_themselves for one in rounds] == [()] * ROUNDS
+    assert all(0 < one.recovered_s <= one.caught_up_s for one in rounds)

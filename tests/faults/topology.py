@@ -5,7 +5,7 @@ its own to watch, so that it is plain when all of a round has been remembered.
 """
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
@@ -13,23 +13,25 @@ import pytest
 
 from memory.errors import StoreError
 from services.locks import Service
-from services.progress import remembered_until_ns
+from services.progress import captured_until_ns, remembered_until_ns
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import Stores, opened, opened_bus
 from streaming.bus import Bus, lag
 from streaming.errors import BusError
-from streaming.messages import TOPIC_CLIPS, TOPIC_SEGMENTS
+from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_SEGMENTS
 from tests.faults.memories import Plan
 from tests.memory.redis_server import RedisServer
 from tests.services.conftest import EPOCH
 from tests.services.processes import Services
+from tests.services.scripted_engine import LAYOUT
 from tests.streaming.kafka_server import KafkaServer
 from tests.streaming.servers import free_port
 
 SLOWNESS_S = "0.1"
 PATIENCE_S = 150.0
 LOOK_EVERY_S = 0.2
+AWAY = "Kafka or Redis is away"
 GROUPS = {Service.ANALYSE: TOPIC_SEGMENTS, Service.INDEX: TOPIC_CLIPS}
 """Who reads which topic."""
 SECOND, THIRD = "analyse-2", "analyse-3"
@@ -66,17 +68,28 @@ class Topology:
             if self.services[name].has_ended:
                 self.services.start(name)
 
+    def until_recovered(self) -> float:
+        """Wait until all services are ready and nothing waits; return the seconds it took.
+
+        What waits is a whole clip that is captured and not remembered. The clip that is being
+        filmed does not, so this comes about long before all is over.
+        """
+        return self._until_not(self._in_trouble)
+
     def until_caught_up(self) -> float:
         """Wait until all is remembered and all services are ready; return the seconds it took."""
+        return self._until_not(self._missing)
+
+    def _until_not(self, missing: Callable[[], str]) -> float:
         began_s = time.monotonic()
-        while missing := self._missing():
+        while told := missing():
             for name in NAMES:
                 if self.services[name].has_ended:
                     self.ended_by_themselves.append(name)
             self.revive()
             if time.monotonic() - began_s > PATIENCE_S:
                 logs = "\n".join(f"{name}:\n{self.services[name].log[-2500:]}" for name in NAMES)
-                pytest.fail(f"after {PATIENCE_S:.0f} s {missing}\n{logs}")
+                pytest.fail(f"after {PATIENCE_S:.0f} s {told}\n{logs}")
             time.sleep(LOOK_EVERY_S)
         return time.monotonic() - began_s
 
@@ -87,19 +100,39 @@ class Topology:
             for group, topic in GROUPS.items()
         }
 
+    def _in_trouble(self) -> str:
+        """Who is not ready, or what waits; empty where nothing does."""
+        with suppress(StoreError, BusError):
+            return self._not_ready() or self._waiting()
+        return AWAY
+
     def _missing(self) -> str:
         """What is not as it should be; empty where nothing is."""
         with suppress(StoreError, BusError):
             for name in self.streams:
                 if not self._is_remembered(name):
                     return f"{name} is not remembered"
-            for name in NAMES:
-                told = self.services[name].get("/v1/ready")
-                if told.status != 200:
-                    return f"{name} is not ready: {told.text}"
             lags = self.lags()
-            return f"the lags are {lags}" if any(lags.values()) else ""
-        return "Kafka or Redis is away"
+            return self._not_ready() or (f"the lags are {lags}" if any(lags.values()) else "")
+        return AWAY
+
+    def _not_ready(self) -> str:
+        for name in NAMES:
+            told = self.services[name].get("/v1/ready")
+            if told.status != 200:
+                return f"{name} is not ready: {told.text}"
+        return ""
+
+    def _waiting(self) -> str:
+        record = self.stores.record
+        for name in self.streams:
+            spec, status = record.stream(name), record.status(name)
+            if status is not None and status.counters["waiting_messages"]:
+                return f"messages of {name} are not published"
+            waits_ns = captured_until_ns(record, spec) - remembered_until_ns(record, spec)
+            if waits_ns >= LAYOUT.clip_length_s * NS_PER_S:
+                return f"{waits_ns / NS_PER_S:.0f} s of {name} are not remembered"
+        return ""
 
     def _is_remembered(self, name: str) -> bool:
         record = self.stores.record
