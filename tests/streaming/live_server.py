@@ -286,8 +286,10 @@ class Broadcaster:
         return f"http://127.0.0.1:{self.http_port}/1.m3u8"
 
     def start(self) -> None:
+        """Switch on: on free ports the first time, then on the same."""
+        ports = self.rtmp_port, self.http_port
         for _ in range(TRIES):
-            self.rtmp_port, self.http_port = free_port(), free_port()
+            self.rtmp_port, self.http_port = ports if all(ports) else (free_port(), free_port())
             conf = NGINX.format(
                 module=RTMP_MODULE,
                 folder=self._folder,

@@ -153,6 +153,45 @@ def test_a_publisher_that_starts_anew_keeps_the_time_right(
         assert watch.leaves_no_instant_out()
 
 
+def test_an_rtmp_server_that_dies_is_found_again(tmp_path: Path, film: Film) -> None:
+    with broadcasting(tmp_path) as server, ExitStack() as published:
+        watch = published.enter_context(watching(server.rtmp_url, tmp_path / "store"))
+        clock_before = published.enter_context(server.publishing(film))  # which we awaited
+        watch.until_segments(2)
+        server.process.kill()
+        watch.until(lambda: watch.status.state is StreamState.RECONNECTING)
+        before = list(watch.segments)
+        server.start()
+        clock = published.enter_context(server.publishing(film))
+        watch.until_segments(2, within_s=40)
+
+    after = watch.segments[len(before) :]
+    assert max(map(abs, watch.errors_ns(clock_before, before))) < FRAME_NS
+    assert max(map(abs, watch.errors_ns(clock, after))) < FRAME_NS
+    assert GapReason.UNREACHABLE in {gap.reason for gap in watch.gaps}
+    assert watch.leaves_no_instant_out()
+
+
+def test_pictures_that_change_size_in_one_connection_begin_a_segment(
+    tmp_path: Path, film: Film, large_film: Film, broadcaster: Broadcaster
+) -> None:
+    with watching(broadcaster.rtmp_url, tmp_path / "store") as watch:
+        with broadcaster.publishing(film) as clock_before:
+            watch.until_segments(2)
+        with broadcaster.publishing(large_film) as clock:
+            watch.until(lambda: len([one for one in watch.segments if one.width_px == 320]) > 1)
+        assert watch.status.reconnects == 0
+
+    before = [one for one in watch.segments if one.width_px == 192]
+    after = watch.segments[len(before) :]
+    assert {one.width_px for one in after} == {320}
+    assert max(map(abs, watch.errors_ns(clock_before, before))) < FRAME_NS
+    errors_ns = watch.errors_ns(clock, after)
+    assert len(errors_ns) == sum(one.frame_count for one in after)  # all decode
+    assert max(map(abs, errors_ns)) < FRAME_NS
+    assert watch.leaves_no_instant_out()
+
+
 @pytest.mark.parametrize("login", ["watcher:wr0ng", "watcher:s3cret"])
 def test_a_camera_lets_in_who_knows_its_password(
     tmp_path: Path, film: Film, login: str, caplog: pytest.LogCaptureFixture
