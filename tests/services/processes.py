@@ -31,18 +31,27 @@ class Process:
     """One command that runs, and the log that it writes."""
 
     def __init__(
-        self, arguments: Sequence[str], *, environment: Mapping[str, str], log: Path
+        self,
+        arguments: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        program: Sequence[str] = SCRIPTED,
     ) -> None:
         self.port = free_port()
         self._log = log
         with log.open("ab") as out:
             self._popen = subprocess.Popen(
-                [sys.executable, *SCRIPTED, *arguments],
+                [sys.executable, *program, *arguments],
                 cwd=ROOT,
                 env={"LONGWATCH_HEALTH": f"127.0.0.1:{self.port}", **environment},
                 stdout=out,
                 stderr=out,
             )
+
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
 
     @property
     def log(self) -> str:
@@ -86,9 +95,15 @@ class Services:
     """Some services on one memory. `commands` are what each is started with, by its name."""
 
     def __init__(
-        self, commands: Mapping[str, Sequence[str]], *, environment: Mapping[str, str], logs: Path
+        self,
+        commands: Mapping[str, Sequence[str]],
+        *,
+        environment: Mapping[str, str],
+        logs: Path,
+        program: Sequence[str] = SCRIPTED,
     ) -> None:
         self.environment = {"LONGWATCH_LOG": "json", **environment}
+        self._program = program
         self._commands = commands
         self._logs = logs
         logs.mkdir(parents=True, exist_ok=True)
@@ -100,7 +115,10 @@ class Services:
     def start(self, *names: str) -> None:
         for name in names or self._commands:
             self._processes[name] = Process(
-                self._commands[name], environment=self.environment, log=self._logs / f"{name}.log"
+                self._commands[name],
+                environment=self.environment,
+                log=self._logs / f"{name}.log",
+                program=self._program,
             )
 
     def until_ready(self) -> None:
@@ -122,7 +140,7 @@ class Services:
     def command(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """What a command says beside the services."""
         return subprocess.run(
-            [sys.executable, *SCRIPTED, *arguments],
+            [sys.executable, *self._program, *arguments],
             cwd=ROOT,
             env=self.environment,
             capture_output=True,
@@ -135,9 +153,9 @@ class Services:
         return [json.loads(line) for line in lines]
 
 
-def until(is_so: Callable[[], bool], *processes: Process) -> None:
+def until(is_so: Callable[[], bool], *processes: Process, within_s: float = PATIENCE_S) -> None:
     """Wait for something; fail at once when a process that it takes has ended."""
-    give_up_s = time.monotonic() + PATIENCE_S
+    give_up_s = time.monotonic() + within_s
     while not is_so():
         for process in processes:
             if process.has_ended:
