@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from memory.bm25 import rarity, saturated
+from memory.documents import DictDocuments
 from memory.errors import SpanForgotten, StreamExists, UnknownStream
 from memory.index import best_first
 from memory.record import Within
@@ -46,6 +47,7 @@ class DictRecord:
 
     def __init__(self, *, record_id: str = "dict") -> None:
         self._lock = threading.RLock()
+        self.documents = DictDocuments()
         self._mark = Mark(record_id, revision=0, last_deletion=0)
         self._streams: dict[str, StreamSpec] = {}
         self._statuses: dict[str, StreamStatus] = {}
@@ -160,14 +162,12 @@ class DictRecord:
             clips = sorted(self._clips.values(), key=lambda clip: clip.revision)
         for clip in clips:
             if clip.revision > after_revision:
-                yield ClipVectors(
-                    clip.note.clip_id,
-                    clip.note.span,
-                    clip.note.model_id,
-                    clip.text_vector,
-                    clip.visual_vector,
-                    clip.revision,
-                )
+                yield _vectors(clip)
+
+    def vectors_of(self, clip_id: str) -> ClipVectors | None:
+        with self._lock:
+            held = self._clips.get(clip_id)
+            return _vectors(held) if held else None
 
     def clip_ids(self, within: Within = None) -> set[str]:
         return {note.clip_id for note in self.clips(within)}
@@ -294,6 +294,17 @@ def _place(item: ClipNote | SegmentReady | StreamGap) -> tuple[str, int]:
 def _size_bytes(clip: _Clip) -> int:
     text_bytes = len(clip.note.model_dump_json().encode())
     return text_bytes + clip.text_vector.nbytes + clip.visual_vector.nbytes
+
+
+def _vectors(clip: _Clip) -> ClipVectors:
+    return ClipVectors(
+        clip.note.clip_id,
+        clip.note.span,
+        clip.note.model_id,
+        clip.text_vector,
+        clip.visual_vector,
+        clip.revision,
+    )
 
 
 def _words(note: ClipNote) -> Counter[str]:

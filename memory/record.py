@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from memory.documents import Documents
 from memory.values import (
     ClipEvent,
     ClipVectors,
@@ -34,6 +35,11 @@ class Record(Protocol):
     Safe to call from several threads. What is put for a stream that is not registered raises
     `UnknownStream`; what overlaps a forgotten span raises `SpanForgotten`.
     """
+
+    @property
+    def documents(self) -> Documents:
+        """What is kept beside the notes; no deletion of notes touches it."""
+        ...
 
     def add_stream(self, spec: StreamSpec) -> None:
         """Register a stream; `StreamExists` if the name is taken."""
@@ -81,6 +87,8 @@ class Record(Protocol):
     def vectors(self, *, after_revision: int = 0) -> Iterator[ClipVectors]:
         """The vectors of clips stored or replaced after a revision, in that order."""
         ...
+
+    def vectors_of(self, clip_id: str) -> ClipVectors | None: ...
 
     def clip_ids(self, within: Within = None) -> set[str]: ...
 

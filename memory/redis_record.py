@@ -20,6 +20,7 @@ from memory.errors import (
 )
 from memory.record import Within
 from memory.redis_client import RedisClient
+from memory.redis_documents import RedisDocuments
 from memory.redis_reading import Member, last_clip_ids, members, notes
 from memory.redis_rows import (
     at_start,
@@ -70,6 +71,7 @@ class RedisRecord:
 
     def __init__(self, url: str, *, patience_s: float | None = None) -> None:
         self._redis = RedisClient(url, patience_s=patience_s)
+        self.documents = RedisDocuments(self._redis)
 
     def add_stream(self, spec: StreamSpec) -> None:
         key = self._redis.key("streams")
@@ -171,6 +173,10 @@ class RedisRecord:
                 if vectors is not None and revision_of(vectors) == revision:
                     yield vectors_of(clip_id.decode(), vectors)
             after_revision = revisions[-1]
+
+    def vectors_of(self, clip_id: str) -> ClipVectors | None:
+        stored = self._redis.ask("HGET", self._redis.key("vectors"), clip_id)
+        return None if stored is None else vectors_of(clip_id, stored)
 
     def clip_ids(self, within: Within = None) -> set[str]:
         return {clip.rest.decode() for clip in members(self._redis, "clips", within)}

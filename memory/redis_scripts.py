@@ -16,6 +16,8 @@ put them in order of time.
     segments:STREAM, gaps:STREAM           places with bodies
     words:STREAM:STEM                      places with revision, occurrences and length of note
     forgotten:STREAM                       START-END to whether the forgetting is finished
+    documents:KIND                         bodies of documents by name
+    document-names:KIND                    these names, in their order
 """
 
 LEAP = 2**20
@@ -228,6 +230,40 @@ for _, span in ipairs(finished) do
     redis.call('HSET', key('forgotten', stream), span, 1)
   end
 end
+"""
+)
+
+SWAP_DOCUMENTS = (
+    _COMMON
+    + """
+local at = 2
+local function list()
+  local length, items = tonumber(ARGV[at]), {}
+  at = at + 1
+  for each = 1, length do
+    local kind, name, is_there, body = unpack(ARGV, at, at + 3)
+    items[each] = {kind = kind, name = name, body = is_there == '1' and body}
+    at = at + 4
+  end
+  return items
+end
+local expected, changed = list(), list()
+for _, one in ipairs(expected) do
+  if redis.call('HGET', key('documents', one.kind), one.name) ~= one.body then return 0 end
+end
+local takes = false
+for _, one in ipairs(changed) do takes = takes or one.body end
+if takes then begin_growing() else begin_freeing() end
+for _, one in ipairs(changed) do
+  if one.body then
+    redis.call('HSET', key('documents', one.kind), one.name, one.body)
+    redis.call('ZADD', key('document-names', one.kind), 0, one.name)
+  else
+    redis.call('HDEL', key('documents', one.kind), one.name)
+    redis.call('ZREM', key('document-names', one.kind), one.name)
+  end
+end
+return 1
 """
 )
 

@@ -94,6 +94,16 @@ create table cursors (name text primary key, value integer not null) without row
 insert into meta values (lower(hex(randomblob(16))), 0, 0);
 """
 
+_DOCUMENTS = """
+create table if not exists documents (
+    kind text not null,
+    name text not null,
+    body text not null,
+    primary key (kind, name)
+) without rowid
+"""
+"""Came after the first files were made, so it is added where it is missing."""
+
 
 class SqliteFile:
     """One database file with our schema, made where there is none."""
@@ -165,6 +175,9 @@ class SqliteFile:
                         self.rows(statement)
                     self.rows(f"pragma application_id = {APPLICATION_ID}")
                     self.rows(f"pragma user_version = {SCHEMA_VERSION}")
+        if not self.rows("select 1 from sqlite_schema where name = 'documents'"):
+            with self.transaction():
+                self.rows(_DOCUMENTS)
         self._keep_a_log()
         self.rows("pragma synchronous = normal")
         self.rows("pragma secure_delete = on")

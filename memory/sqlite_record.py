@@ -24,15 +24,17 @@ from memory.errors import (
 from memory.index import best_first
 from memory.record import Within
 from memory.spans import END_OF_TIME_NS, outside, whole_stream
+from memory.sqlite_documents import SqliteDocuments
 from memory.sqlite_file import SqliteFile
 from memory.sqlite_rows import (
+    VECTOR_COLUMNS,
     batches,
     bounds,
     clip_event_of,
+    clip_vectors_of,
     overlap_condition,
     select,
     span_of,
-    vector_of,
 )
 from memory.values import (
     ClipEvent,
@@ -64,6 +66,7 @@ class SqliteRecord:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = SqliteFile(path)
+        self.documents = SqliteDocuments(self._file)
 
     def add_stream(self, spec: StreamSpec) -> None:
         with self._file.transaction():
@@ -174,16 +177,15 @@ class SqliteRecord:
 
     def vectors(self, *, after_revision: int = 0) -> Iterator[ClipVectors]:
         while rows := self._file.rows(
-            "select clip_id, stream_id, start_ns, end_ns, model_id, text_vector, visual_vector,"
-            " revision from clips where revision > ? order by revision limit ?",
+            f"select {VECTOR_COLUMNS} from clips where revision > ? order by revision limit ?",
             (after_revision, _PAGE_ROWS),
         ):
-            for clip_id, stream_id, start_ns, end_ns, model_id, text, visual, revision in rows:
-                span = span_of(stream_id, start_ns, end_ns)
-                yield ClipVectors(
-                    clip_id, span, model_id, vector_of(text), vector_of(visual), revision
-                )
+            yield from map(clip_vectors_of, rows)
             after_revision = rows[-1][-1]
+
+    def vectors_of(self, clip_id: str) -> ClipVectors | None:
+        row = self._file.row(f"select {VECTOR_COLUMNS} from clips where clip_id = ?", (clip_id,))
+        return None if row is None else clip_vectors_of(row)
 
     def clip_ids(self, within: Within = None) -> set[str]:
         return {clip_id for (clip_id,) in select(self._file, "clip_id", "clips", within)}

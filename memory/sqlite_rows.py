@@ -8,7 +8,7 @@ import numpy as np
 from memory.record import Within
 from memory.spans import END_OF_TIME_NS
 from memory.sqlite_file import SqliteFile
-from memory.values import ClipEvent, Vector
+from memory.values import ClipEvent, ClipVectors, Vector
 from streaming.messages import NotedEvent, Span
 
 _BATCH_SPANS = 200  # SQLite bears expressions 1000 deep
@@ -50,6 +50,17 @@ def bounds(span: Span) -> tuple[str, int, int]:
 
 def span_of(stream_id: str, start_ns: int, end_ns: int) -> Span:
     return Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
+
+
+VECTOR_COLUMNS = (
+    "clip_id, stream_id, start_ns, end_ns, model_id, text_vector, visual_vector, revision"
+)
+
+
+def clip_vectors_of(row: tuple[Any, ...]) -> ClipVectors:
+    clip_id, stream_id, start_ns, end_ns, model_id, text, visual, revision = row
+    span = span_of(stream_id, start_ns, end_ns)
+    return ClipVectors(clip_id, span, model_id, vector_of(text), vector_of(visual), revision)
 
 
 def vector_of(blob: bytes) -> Vector:

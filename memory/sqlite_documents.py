@@ -1,0 +1,35 @@
+"""Documents in the SQLite file of the record."""
+
+from memory.documents import Bodies, Key
+from memory.sqlite_file import SqliteFile
+
+
+class SqliteDocuments:
+    """`Documents` in a table."""
+
+    def __init__(self, file: SqliteFile) -> None:
+        self._file = file
+
+    def get(self, key: Key) -> str | None:
+        row = self._file.row("select body from documents where kind = ? and name = ?", key)
+        return None if row is None else row[0]
+
+    def all(self, kind: str, *, last: int | None = None) -> dict[str, str]:
+        rows = self._file.rows(
+            "select name, body from documents where kind = ? order by name desc limit ?",
+            (kind, -1 if last is None else last),
+        )
+        return dict(reversed(rows))
+
+    def swap(self, expected: Bodies, changed: Bodies) -> bool:
+        with self._file.transaction():
+            if any(self.get(key) != body for key, body in expected.items()):
+                return False
+            for key, body in changed.items():
+                if body is None:
+                    self._file.rows("delete from documents where kind = ? and name = ?", key)
+                else:
+                    self._file.rows(
+                        "insert or replace into documents values (?, ?, ?)", (*key, body)
+                    )
+            return True
