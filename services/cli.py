@@ -15,7 +15,7 @@ import typer
 
 from memory.spans import whole_stream
 from memory.values import WhenBehind
-from services import cli_backfill, cli_questions, cli_run, cli_topics
+from services import cli_backfill, cli_questions, cli_rules, cli_run, cli_topics
 from services.behind import skipped_ns
 from services.console import (
     EXIT_FAILED,
@@ -155,6 +155,7 @@ def streams(context: typer.Context, as_json: Json = False) -> None:
 
 
 cli_questions.register(app)
+cli_rules.register(app)
 cli_topics.register(app)
 
 

@@ -102,7 +102,7 @@ def run(  # noqa: PLR0913 - the options of a command
 ) -> None:
     """Run one service in a process of its own; stop it with SIGTERM or Ctrl-C.
 
-    `longwatch up` is all four in one. Here each can be restarted, watched and placed by itself;
+    `longwatch up` is all of them in one. Here each can be restarted, watched and placed by itself;
     they find each other through the data directory, and through Kafka and Redis where those are
     set. Of each service one at a time runs on a data directory, and none beside `up` (exit code 5);
     with Kafka, any number of `analyse`, which share the work.

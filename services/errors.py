@@ -12,6 +12,13 @@ ServiceError
 │   ├── BadStreamName           a name that cannot be one
 │   ├── StreamNameTaken         a name that another stream has
 │   └── NoSuchStream            a name that no stream has
+├── RuleError
+│   ├── BadRule                 a rule that cannot be understood or kept
+│   ├── RuleNameTaken           a name that another rule has
+│   └── NoSuchRule              a name that no rule has
+├── DeliveryError
+│   ├── AddressNotAllowed       a webhook that leads into a private network
+│   └── NotDelivered            somebody who is to be told did not take it
 ├── DataDirectoryError
 │   ├── DataDirectoryBusy       another service runs on it
 │   ├── DataDirectoryUnusable   cannot be made, or may not be written
@@ -122,6 +129,53 @@ class NoSuchStream(StreamNameError):
         super().__init__(f"no stream is named {name!r}; {others}")
         self.name = name
         self.known = known
+
+
+class RuleError(ServiceError):
+    """The rule cannot be used."""
+
+
+class BadRule(RuleError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not a rule: {reason}; see: longwatch rule add --help")
+        self.reason = reason
+
+
+class RuleNameTaken(RuleError):
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"a rule named {name!r} exists; take another --name, or run: longwatch rule rm {name}"
+        )
+        self.name = name
+
+
+class NoSuchRule(RuleError):
+    def __init__(self, name: str, *, known: tuple[str, ...]) -> None:
+        others = f"known are: {', '.join(known)}" if known else "none was added yet"
+        super().__init__(f"no rule is named {name!r}; {others}")
+        self.name = name
+        self.known = known
+
+
+class DeliveryError(ServiceError):
+    """Somebody could not be told of an alert; it is tried again."""
+
+
+class AddressNotAllowed(DeliveryError):
+    def __init__(self, host: str, address: str) -> None:
+        super().__init__(
+            f"{host} is {address}, which is no public address; to tell it nevertheless, "
+            "set LONGWATCH_WEBHOOK_PRIVATE=true"
+        )
+        self.host = host
+        self.address = address
+
+
+class NotDelivered(DeliveryError):
+    def __init__(self, where: str, *, reason: str) -> None:
+        super().__init__(f"{where} did not take an alert ({reason})")
+        self.where = where
+        self.reason = reason
 
 
 class DataDirectoryError(ServiceError):

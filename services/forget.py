@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from memory.faiss_index import open_index
 from memory.forgetting import Forgotten, forget, forget_stream
 from memory.forgetting import Stores as ForgettingStores
+from memory.spans import whole_stream
 from memory.values import StreamSpec
+from services.alerts.book import RuleBook
 from services.capture import is_let_go
 from services.locks import Service, standing_in
 from services.progress import PAUSED, cursor_of, note_captured
-from services.wiring import Stores
+from services.wiring import Stores, now_ns
 from streaming.messages import Span
 
 WAIT_S = 20.0  # for a capture to stop: longer than a silent source keeps it waiting
@@ -55,7 +57,9 @@ def forget_span(stores: Stores, span: Span) -> Forgotten:
     spec = stores.registry.stream(span.stream_id)
     note_captured(stores.record, spec)
     with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
-        return forget(span, everything(stores, stood_in))
+        forgotten = forget(span, everything(stores, stood_in))
+    _forget_alerts(stores, forgotten.span)
+    return forgotten
 
 
 def forget_whole(stores: Stores, name: str) -> Forgotten:
@@ -65,8 +69,14 @@ def forget_whole(stores: Stores, name: str) -> Forgotten:
         if Service.CAPTURE not in stood_in:
             _wait_until_let_go(stores, spec)
         forgotten = forget_stream(name, everything(stores, stood_in))
+    _forget_alerts(stores, whole_stream(name))
     stores.registry.forget_credentials(name)
     return forgotten
+
+
+def _forget_alerts(stores: Stores, span: Span) -> None:
+    book = RuleBook(stores.record.documents, now_ns=now_ns)
+    book.forget(span.stream_id, start_ns=span.start_ns, end_ns=span.end_ns)
 
 
 def _wait_until_let_go(stores: Stores, spec: StreamSpec) -> None:

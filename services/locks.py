@@ -31,6 +31,7 @@ class Service(StrEnum):
     ANALYSE = "analyse"
     INDEX = "index"
     ANSWER = "answer"
+    ALERTS = "alerts"
 
 
 @contextmanager

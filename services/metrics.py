@@ -100,6 +100,16 @@ class Metrics:
         self._ready = self._gauge("ready", "1 if the process is ready to work")
         self._workers = self._gauge("workers", "Workers on a cluster, by state", "state")
         self._restarts = self._counter("worker_restarts", "Times a worker had to begin again")
+        self._judgements = self._counter(
+            "rule_judgements", "Claims of rules about clips, by what became of them", "outcome"
+        )
+        self._alerts = self._counter("alerts", "Messages of alerts", "rule", "state")
+        self._deliveries = self._counter(
+            "alert_deliveries", "Attempts to tell of alerts", "sink", "outcome"
+        )
+        self._delivery_lag = self._histogram(
+            "alert_delivery_seconds", "Time from an alert to who was told of it", "sink"
+        )
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._lost, self._drops, self._shed),
@@ -139,6 +149,19 @@ class Metrics:
 
     def answered(self, outcome: str) -> None:
         self._answers.labels(outcome).inc()
+
+    def judged(self, outcome: str) -> None:
+        self._judgements.labels(outcome).inc()
+
+    def alerted(self, rule: str, state: str) -> None:
+        self._alerts.labels(rule, state).inc()
+
+    def delivered(self, sink: str, *, lag_s: float) -> None:
+        self._deliveries.labels(sink, "delivered").inc()
+        self._delivery_lag.labels(sink).observe(lag_s)
+
+    def not_delivered(self, sink: str, outcome: str) -> None:
+        self._deliveries.labels(sink, outcome).inc()
 
     def lag(self, topic: str, group: str, messages: int) -> None:
         self._lag.labels(topic, group).set(messages)

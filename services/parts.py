@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 from memory.forgetting import finish_forgetting
 from memory.index import ClipIndex
+from services.alerts.book import RuleBook
+from services.alerts.courier import Courier
+from services.alerts.judging import Judge
+from services.alerts.keeper import RuleKeeper
+from services.alerts.webhooks import Webhooks
 from services.analyse import Analyst, Sampled, Sampling, policy_of
 from services.behind import BackPressure, Limit
 from services.capture import CaptureParts, Supervisor
@@ -17,16 +22,27 @@ from services.progress import PAUSED, cursor_of
 from services.remember import Rememberer
 from services.requests import OnText, Request, Result, respond
 from services.resident import Resident
-from services.wiring import Stores, WatchingEngine
+from services.signing import secret_of
+from services.wiring import Stores, WatchingEngine, now_ns
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
 from streaming.decode import Decoding
-from streaming.messages import TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS, Answer
+from streaming.messages import (
+    TOPIC_CLIPS,
+    TOPIC_DEAD_LETTERS,
+    TOPIC_SEGMENTS,
+    Answer,
+    ClipRemembered,
+)
 from streaming.sources import SourceOptions
 
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
-FOLLOWED = ((TOPIC_SEGMENTS, Service.ANALYSE), (TOPIC_CLIPS, Service.INDEX))
+FOLLOWED = (
+    (TOPIC_SEGMENTS, Service.ANALYSE),
+    (TOPIC_CLIPS, Service.INDEX),
+    (TOPIC_CLIPS, Service.ALERTS),
+)
 """Which group follows which topic."""
 
 Turn = Callable[[], AbstractContextManager[None]]
@@ -115,6 +131,40 @@ def indexer_of(parts: Parts, keeper: IndexKeeper) -> Worker[None]:
         handler=keeper,
         metrics=parts.metrics,
     )
+
+
+def keeper_of(
+    parts: Parts, engine: WatchingEngine, *, turn: Turn = nullcontext
+) -> Worker[ClipRemembered]:
+    """Rules, whose calls of the model wait for their turn."""
+    stores, bus, metrics = parts.stores, parts.bus, parts.metrics
+    metrics.model(engine)
+    judge = Judge(
+        engine=engine, record=stores.record, tokens=stores.tokens, turn=turn, metrics=metrics
+    )
+    return Worker(
+        Service.ALERTS,
+        bus=bus,
+        consumer=bus.consumer(TOPIC_CLIPS, group=Service.ALERTS),
+        handler=RuleKeeper(
+            book=RuleBook(stores.record.documents, now_ns=now_ns),
+            judge=judge,
+            record=stores.record,
+            monotonic_ns=parts.clock.monotonic_ns,
+            metrics=metrics,
+        ),
+        metrics=metrics,
+    )
+
+
+def courier_of(parts: Parts) -> Courier:
+    """Whoever tells of alerts, wherever they come from."""
+    settings, webhooks = parts.stores.settings, None
+    if settings.webhook_secret is not None:
+        secret = secret_of(settings.webhook_secret.get_secret_value())
+        webhooks = Webhooks(secret, allow_private=settings.webhook_private)
+    book = RuleBook(parts.stores.record.documents, now_ns=now_ns)
+    return Courier(book, parts.bus, webhooks, now_ns=now_ns, metrics=parts.metrics)
 
 
 def resident_of(

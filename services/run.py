@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from services.actions import Action, action_for
+from services.alerts.courier import LOOK_EVERY_S as LOOK_FOR_ALERTS_S
 from services.capture import Supervisor
 from services.console import OURS
 from services.errors import WorkerCrashed
@@ -21,7 +22,16 @@ from services.index import FollowedIndex, IndexKeeper
 from services.locks import Service, serving, standing_in
 from services.metrics import Metrics
 from services.observing import LOOK_EVERY_S, Observer
-from services.parts import Parts, analyst_of, indexer_of, resident_of, supervisor_of, trim
+from services.parts import (
+    Parts,
+    analyst_of,
+    courier_of,
+    indexer_of,
+    keeper_of,
+    resident_of,
+    supervisor_of,
+    trim,
+)
 from services.readiness import Readiness
 from services.settings import Settings
 from services.threads import repeated
@@ -237,6 +247,14 @@ def answer(alone: Alone, stop: threading.Event) -> None:
         raise WorkerCrashed(Service.ANSWER, reason="it cannot make its socket; see above")
 
 
+def alerts(alone: Alone, stop: threading.Event) -> None:
+    engine = alone.engine()
+    worker = alone.starting.until_there("bus", lambda: keeper_of(alone.parts, engine))
+    alone.readiness.has("service")
+    with repeated("deliver", courier_of(alone.parts).deliver, every_s=LOOK_FOR_ALERTS_S):
+        worker.run(stop)
+
+
 Work = Callable[[Alone, threading.Event], None]
 
 WORK: dict[Service, Work] = {
@@ -244,4 +262,5 @@ WORK: dict[Service, Work] = {
     Service.ANALYSE: analyse,
     Service.INDEX: index,
     Service.ANSWER: answer,
+    Service.ALERTS: alerts,
 }

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from memory.values import WhenBehind
 from services.errors import SettingsError
 from services.logs import LogFormat
+from services.signing import secret_of
 
 KAFKA_SERVERS = re.compile(r"[^\s,/@]+:[0-9]+(,[^\s,/@]+:[0-9]+)*")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
@@ -107,6 +108,17 @@ class Settings(BaseSettings):
         default="PLAINTEXT", description="Whether Kafka is spoken to over TLS, and with a password."
     )
 
+    webhook_secret: SecretStr | None = Field(
+        default=None,
+        description="Secret that webhooks are signed with: whsec_ and the base64 of 24 to 64 "
+        "bytes. Without it none is sent.",
+    )
+    webhook_private: bool = Field(
+        default=False,
+        description="Whether webhooks may lead to addresses that are not public, such as those "
+        "of this machine and its network.",
+    )
+
     health: str | None = Field(
         default=None,
         description="Where a service tells its health and its measurements: HOST:PORT, such as "
@@ -123,6 +135,13 @@ class Settings(BaseSettings):
         if redis is not None and not redis.get_secret_value().startswith(REDIS_SCHEMES):
             raise ValueError("it must begin with redis://, rediss:// or unix://")
         return redis
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _must_be_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            secret_of(secret.get_secret_value())
+        return secret
 
     @field_validator("kafka")
     @classmethod

@@ -1,4 +1,5 @@
-"""The whole service in one process: capture, analysis, index and answers, each in its threads.
+"""The whole service in one process: capture, analysis, index, answers and alerts, each in its
+threads.
 
 Any of them may fail: what heals by waiting waits inside its worker, and what does not ends the
 service with its reason, because half a service that looks alive is worse than none. Everything is
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from memory.errors import StoreError
 from services.actions import Action, action_for
+from services.alerts.courier import LOOK_EVERY_S as LOOK_FOR_ALERTS_S
 from services.index import IndexKeeper
 from services.locks import Service, alone
 from services.metrics import Metrics
@@ -21,7 +23,9 @@ from services.parts import (
     FOLLOWED,
     Parts,
     analyst_of,
+    courier_of,
     indexer_of,
+    keeper_of,
     resident_of,
     supervisor_of,
     trim,
@@ -114,7 +118,7 @@ class _Whole:
             raise threads.failure
 
     def _watch(self, stop: threading.Event) -> None:
-        """Load the model, then analyse, index and answer until told to stop."""
+        """Load the model, then analyse, index, answer and alert until told to stop."""
         parts, stores, turns = self._parts, self._parts.stores, Turns()
         decoding = open_decoding(self._running.settings)
         engine = self._running.load_engine(self._running.settings)
@@ -137,9 +141,15 @@ class _Whole:
                     replace(parts, stores=reading), engine, lambda: vectors.index, turn=turns.turn
                 ).run(stop)
 
+        def alert(stop: threading.Event) -> None:
+            worker = keeper_of(parts, engine, turn=turns.turn)
+            with repeated("deliver", courier_of(parts).deliver, every_s=LOOK_FOR_ALERTS_S):
+                worker.run(stop)
+
         beside = [
             self._threads.start(Service.INDEX, lambda stop: indexer_of(parts, keeper).run(stop)),
             self._threads.start(Service.ANSWER, answer),
+            self._threads.start(Service.ALERTS, alert),
         ]
         try:
             analyst.run(stop)

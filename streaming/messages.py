@@ -24,6 +24,7 @@ StreamId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 TOPIC_SEGMENTS = "segments"
 TOPIC_CLIPS = "clips"
 TOPIC_DEAD_LETTERS = "dead-letters"
+TOPIC_ALERTS = "alerts"
 
 
 class Message(BaseModel):
@@ -215,3 +216,36 @@ class Answer(Message):
     evidence: tuple[Citation, ...] = ()
     coverage: Coverage
     model_id: str
+
+
+class AlertState(StrEnum):
+    """Where an alert is in its life."""
+
+    NEW = "new"
+    UPDATE = "update"
+    END = "end"
+
+
+class Alert(Message):
+    """A rule came true on a stream, still is true, or is no longer.
+
+    One alert has one id from `new` to `end`, derived from rule, stream and start; id and `number`
+    name this message of it, so that whoever gets it twice can tell. `span` is as far as was seen by
+    now, `clip_ids` are the first clips that show it.
+    """
+
+    kind: Literal["alert/1"] = "alert/1"
+    alert_id: str
+    number: Annotated[int, Field(ge=0)]
+    state: AlertState
+    rule: str
+    sentence: str
+    span: Span
+    start_at: AwareDatetime
+    end_at: AwareDatetime
+    probability: Annotated[float, Field(ge=0, le=1)]
+    clip_ids: tuple[str, ...]
+
+    @property
+    def message_id(self) -> str:
+        return f"{self.alert_id}.{self.number}"

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from streaming.messages import TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
+from streaming.messages import TOPIC_ALERTS, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
 
 TOPIC_CONTROL = "control"
-TOPIC_ALERTS = "alerts"
 DAY_S = 86_400
 
 

@@ -13,6 +13,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from services.settings import load_settings
@@ -55,6 +56,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.stash[SKIPS] = []
+    hypothesis.settings.register_profile("ours", deadline=None, derandomize=True, database=None)
+    hypothesis.settings.load_profile("ours")
     settings = load_settings()
     config.stash[REDIS_URL] = settings.redis.get_secret_value() if settings.redis else None
     config.stash[KAFKA_SERVERS] = settings.kafka

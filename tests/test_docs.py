@@ -21,6 +21,11 @@ COMMANDS = {
     for command in app.registered_commands
     if command.callback is not None
 }
+for group in app.registered_groups:
+    for command in group.typer_instance.registered_commands if group.typer_instance else ():
+        if command.callback is not None:
+            name = command.name or command.callback.__name__
+            COMMANDS[f"{group.name} {name}"] = command.callback
 EXIT_CODES = {
     name: code for name, code in vars(console).items() if re.fullmatch(r"EXIT_[A-Z_]+", name)
 }
@@ -40,6 +45,10 @@ def options_of(command: str) -> set[str]:
     return {name for name in names if name.startswith("--")} - {"--json"}
 
 
+def is_row_of(line: str, command: str) -> bool:
+    return re.match(rf"\| `longwatch {command}[ `]", line) is not None
+
+
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_every_setting_is_documented(field: str) -> None:
     assert f"`LONGWATCH_{field.upper()}`" in CONFIGURATION
@@ -53,7 +62,7 @@ def test_no_setting_is_documented_that_does_not_exist() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_and_option_is_documented(command: str) -> None:
-    rows = [line for line in OPERATIONS.splitlines() if line.startswith(f"| `longwatch {command}")]
+    rows = [line for line in OPERATIONS.splitlines() if is_row_of(line, command)]
 
     assert len(rows) == 1
     assert options_of(command) <= set(re.findall(r"--[a-z-]+", rows[0]))

@@ -31,7 +31,7 @@ def test_every_service_has_its_container() -> None:
     run = [one.command[1] for one in OURS if one.command[0] == "run"]
 
     assert set(run) == set(Service)
-    assert sorted(run) == ["analyse", *sorted(Service)], "analysis, on the CPU and on a GPU"
+    assert sorted(run) == sorted(["analyse", *Service]), "analysis, on the CPU and on a GPU"
 
 
 @ours

@@ -1,0 +1,1 @@
+"""Alerts: standing rules over what is remembered, and whoever is told when one comes true."""

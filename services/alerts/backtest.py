@@ -1,0 +1,64 @@
+"""Try a rule on what is remembered, before or after it counts: the same judge, the same fold."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+
+from memory.record import Record
+from services.alerts.judging import Judge, Outcome
+from services.alerts.keeper import looked
+from services.alerts.machine import Watch, passed_over
+from services.alerts.rules import Rule
+from streaming.messages import Alert, Span
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class BackTest:
+    """What a rule would have raised, over how much of the time, and what that took."""
+
+    alerts: tuple[Alert, ...]
+    watched_s: float
+    clips: int
+    judgements: int
+    passed_over: int
+    unreadable: int
+    seconds: float
+
+    @property
+    def alerts_a_day(self) -> float:
+        """How many a stream would raise in a day."""
+        return len(self.alerts) * DAY_S / self.watched_s if self.watched_s else 0.0
+
+
+def back_test(
+    rule: Rule, record: Record, judge: Judge, spans: Sequence[Span], *, zone: tzinfo | None = None
+) -> BackTest:
+    """Hold a rule against the clips within the spans."""
+    before = dict(judge.count_of)
+    began_s = time.perf_counter()
+    alerts: dict[str, Alert] = {}
+    watched_s, clips = 0.0, 0
+    for span in spans:
+        watch = Watch(next_ns=span.start_ns)
+        for note in record.clips([span]):
+            if note.span.start_ns < watch.next_ns:
+                continue
+            watched_s, clips = watched_s + note.span.duration_s, clips + 1
+            watch, raised = looked(rule, watch, note, judge, zone=zone)
+            alerts |= {alert.alert_id: alert for alert in raised}
+        if watch.alert is not None:
+            _, raised = passed_over(rule, watch, watch.next_ns)
+            alerts |= {alert.alert_id: alert for alert in raised}
+    spent = {outcome: judge.count_of[outcome] - before[outcome] for outcome in Outcome}
+    return BackTest(
+        alerts=tuple(sorted(alerts.values(), key=lambda alert: alert.start_at)),
+        watched_s=watched_s,
+        clips=clips,
+        judgements=spent[Outcome.JUDGED],
+        passed_over=spent[Outcome.PASSED_OVER],
+        unreadable=spent[Outcome.UNREADABLE],
+        seconds=time.perf_counter() - began_s,
+    )

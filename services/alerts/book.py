@@ -1,0 +1,228 @@
+"""What the record holds of alerts: rules, how far each has come, alerts, and what is to be told.
+
+    rule      NAME                    a `Rule`
+    watch     RULE_ID:STREAM          a `Watch`
+    alert     START:ALERT_ID          the last message of an alert, in order of wall time
+    outbox    RAISED:NUMBER           a `Delivery`, in the order in which they are to go
+
+How far a rule has come, the alerts that came of it and who is to be told of them are written in one
+act, so that after a crash nothing is missing, and nothing is raised twice.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+
+from memory.bodies import parsed
+from memory.documents import Bodies, Documents, Key
+from memory.record import Record
+from memory.spans import END_OF_TIME_NS
+from services.alerts.machine import Step, Watch, passed_over
+from services.alerts.rules import Rule, refuse_useless
+from services.errors import NoSuchRule, RuleNameTaken
+from streaming.messages import Alert, StreamId
+
+_UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Delivery(BaseModel):
+    """Somebody who is to be told of an alert's message."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rule_id: str
+    sink: str
+    alert: Alert
+    raised_ns: int
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        """What is told in order."""
+        return self.rule_id, self.sink
+
+
+class Place(NamedTuple):
+    """How far a rule has come on a stream, and the documents in which that was read."""
+
+    rule: Rule
+    stream_id: str
+    watch: Watch
+    as_read: Bodies
+
+
+class RuleBook:
+    """Rules and alerts, in the documents of a record."""
+
+    def __init__(self, documents: Documents, *, now_ns: Callable[[], int]) -> None:
+        self._documents = documents
+        self._now_ns = now_ns
+
+    def add(self, rule: Rule) -> None:
+        """Keep a new rule.
+
+        Raises:
+            BadRule, RuleNameTaken
+        """
+        refuse_useless(rule)
+        key, body = Key("rule", rule.name), rule.model_dump_json()
+        if not self._documents.swap({key: None}, {key: body}) and self._documents.get(key) != body:
+            raise RuleNameTaken(rule.name)
+
+    def rules(self) -> list[Rule]:
+        return [parsed(Rule, body) for body in self._documents.all("rule").values()]
+
+    def rule(self, name: str) -> Rule:
+        """The rule of that name, or `NoSuchRule`."""
+        return parsed(Rule, self._body(name))
+
+    def remove(self, name: str) -> Rule:
+        """Remove a rule and end its alerts. What it raised stays.
+
+        Raises:
+            NoSuchRule
+        """
+        return self._end(name, lambda rule: None)
+
+    def pause(self, name: str) -> Rule:
+        """Let a rule rest, and end its alerts; or `NoSuchRule`."""
+        return self._end(name, lambda rule: rule.model_copy(update={"is_paused": True}))
+
+    def resume(self, name: str, from_ns: Mapping[StreamId, int]) -> Rule:
+        """Let a rule count again, from there on; or `NoSuchRule`. One that counts goes on."""
+        while True:
+            body = self._body(name)
+            rule = parsed(Rule, body)
+            if not rule.is_paused:
+                return rule
+            again = rule.model_copy(update={"is_paused": False, "from_ns": dict(from_ns)})
+            key = Key("rule", name)
+            self._documents.swap({key: body}, {key: again.model_dump_json()})
+
+    def place(self, rule: Rule, stream_id: str) -> Place | None:
+        """How far a rule has come on a stream; None if the rule is no longer as it was."""
+        rule_key, watch_key = Key("rule", rule.name), _watch_key(rule, stream_id)
+        rule_body = self._documents.get(rule_key)
+        if rule_body is None or parsed(Rule, rule_body) != rule:
+            return None
+        body = self._documents.get(watch_key)
+        watch = Watch() if body is None else parsed(Watch, body)
+        from_ns = rule.from_ns.get(stream_id, 0)
+        if watch.next_ns < from_ns:
+            watch = passed_over(rule, watch, from_ns).watch
+        return Place(rule, stream_id, watch, {rule_key: rule_body, watch_key: body})
+
+    def watches(self, rule: Rule) -> dict[str, Watch]:
+        """By stream."""
+        return {
+            name.removeprefix(f"{rule.rule_id}:"): parsed(Watch, body)
+            for name, body in self._documents.all("watch").items()
+            if name.startswith(f"{rule.rule_id}:")
+        }
+
+    def advance(self, place: Place, step: Step) -> bool:
+        """Write how far a rule has come and what came of it, unless somebody else did meanwhile.
+
+        False if so: read again. What is done twice then changes nothing.
+        """
+        watch, changed = self._told(place.rule, step)
+        changed[_watch_key(place.rule, place.stream_id)] = watch.model_dump_json()
+        return self._documents.swap(place.as_read, changed)
+
+    def alerts(self, *, last: int | None = None) -> list[Alert]:
+        """The last message of each alert, in order of their beginning."""
+        return [parsed(Alert, body) for body in self._documents.all("alert", last=last).values()]
+
+    def outbox(self) -> dict[str, Delivery]:
+        """What is to be told, in order."""
+        found = self._documents.all("outbox")
+        return {name: parsed(Delivery, body) for name, body in found.items()}
+
+    def done(self, name: str) -> None:
+        """Nothing more is to be done about a delivery."""
+        self._documents.swap({}, {Key("outbox", name): None})
+
+    def forget(self, stream_id: str, *, start_ns: int, end_ns: int) -> int:
+        """Delete the alerts of a span, told or not, and say how many there were."""
+        gone = [
+            Key("alert", name)
+            for name, body in self._documents.all("alert").items()
+            if _overlaps(parsed(Alert, body), stream_id, start_ns, end_ns)
+        ]
+        untold = [
+            Key("outbox", name)
+            for name, delivery in self.outbox().items()
+            if _overlaps(delivery.alert, stream_id, start_ns, end_ns)
+        ]
+        whole = start_ns == 0 and end_ns >= END_OF_TIME_NS
+        watches = [
+            Key("watch", name)
+            for name in self._documents.all("watch")
+            if whole and name.endswith(f":{stream_id}")
+        ]
+        self._documents.swap({}, dict.fromkeys([*gone, *untold, *watches]))
+        return len(gone)
+
+    def _body(self, name: str) -> str:
+        body = self._documents.get(Key("rule", name))
+        if body is None:
+            raise NoSuchRule(name, known=tuple(self._documents.all("rule")))
+        return body
+
+    def _told(self, rule: Rule, step: Step) -> tuple[Watch, dict[Key, str | None]]:
+        changed: dict[Key, str | None] = {}
+        raised_ns = step.watch.raised_ns
+        for alert in step.alerts:
+            body = alert.model_dump_json()
+            changed[_alert_key(alert)] = body
+            for number, sink in enumerate(rule.to):
+                raised_ns = max(self._now_ns(), raised_ns + 1)
+                delivery = Delivery(
+                    rule_id=rule.rule_id, sink=sink, alert=alert, raised_ns=raised_ns
+                )
+                name = f"{raised_ns:020}:{alert.alert_id}:{number}"
+                changed[Key("outbox", name)] = delivery.model_dump_json()
+        return step.watch.model_copy(update={"raised_ns": raised_ns}), changed
+
+    def _end(self, name: str, changed_to: Callable[[Rule], Rule | None]) -> Rule:
+        """End a rule's alerts, and write what becomes of it."""
+        rule_key = Key("rule", name)
+        while True:
+            body = self._body(name)
+            rule = parsed(Rule, body)
+            after = changed_to(rule)
+            expected: dict[Key, str | None] = {rule_key: body}
+            changed: dict[Key, str | None] = {rule_key: after and after.model_dump_json()}
+            for stream_id in self.watches(rule):
+                place = self.place(rule, stream_id)
+                if place is None:
+                    break
+                watch, told = self._told(rule, passed_over(rule, place.watch, place.watch.next_ns))
+                expected |= place.as_read
+                changed |= {**told, _watch_key(rule, stream_id): after and watch.model_dump_json()}
+            else:
+                if self._documents.swap(expected, changed):
+                    return after or rule
+
+
+def ends_of(record: Record) -> dict[StreamId, int]:
+    """How far each stream is remembered: where a rule that is added now begins."""
+    ends: dict[StreamId, int] = {}
+    for spec in record.streams():
+        for last in record.last_clips(spec.stream_id, before_ns=END_OF_TIME_NS, limit=1):
+            ends[spec.stream_id] = last.span.end_ns
+    return ends
+
+
+def _watch_key(rule: Rule, stream_id: str) -> Key:
+    return Key("watch", f"{rule.rule_id}:{stream_id}")
+
+
+def _alert_key(alert: Alert) -> Key:
+    start_us = (alert.start_at - _UNIX_EPOCH) // timedelta(microseconds=1)
+    return Key("alert", f"{start_us:020}:{alert.alert_id}")
+
+
+def _overlaps(alert: Alert, stream_id: str, start_ns: int, end_ns: int) -> bool:
+    return alert.span.stream_id == stream_id and alert.span.overlaps(start_ns, end_ns)

@@ -1,0 +1,127 @@
+"""Hold every rule against every clip: follow the topic `clips`, and raise what comes of it.
+
+A message only says how far a stream is remembered. What to look at is read from the record, in
+order of time, from where each rule has come to: messages that come twice, late or in another order
+change nothing.
+"""
+
+import logging
+from collections.abc import Callable, Collection
+from datetime import tzinfo
+
+from pydantic import ValidationError
+
+from memory.record import Record
+from services.alerts.book import Place, RuleBook
+from services.alerts.conditions import claims_of
+from services.alerts.judging import Judge
+from services.alerts.machine import Step, Watch, passed_over, step
+from services.alerts.rules import Rule
+from services.logs import about
+from services.metrics import Metrics
+from services.tracing import context_of, continuing
+from streaming import bus
+from streaming.errors import BadMessage
+from streaming.messages import NS_PER_S, ClipNote, ClipRemembered, Span, wall_time
+
+CLOSE_EVERY_NS = 2 * NS_PER_S
+
+log = logging.getLogger(__name__)
+
+
+class RuleKeeper:
+    """Handles the records of the topic `clips`. `zone` is that of schedules."""
+
+    def __init__(
+        self,
+        *,
+        book: RuleBook,
+        judge: Judge,
+        record: Record,
+        monotonic_ns: Callable[[], int],
+        metrics: Metrics,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._book = book
+        self._judge = judge
+        self._record = record
+        self._monotonic_ns = monotonic_ns
+        self._metrics = metrics
+        self._zone = zone
+        self._closed_at_ns = monotonic_ns()
+
+    def prepare(self, record: bus.Record) -> ClipRemembered:
+        try:
+            return ClipRemembered.model_validate_json(record.value)
+        except ValidationError as error:
+            reason = f"{error.error_count()} fields do not fit"
+            raise BadMessage(record.topic, offset=record.offset, reason=reason) from error
+
+    def restart_preparing(self) -> None:
+        """Nothing is kept of what was prepared."""
+
+    def handle(self, record: bus.Record, prepared: ClipRemembered) -> None:
+        span = prepared.span
+        said = about(stream_id=span.stream_id, clip_id=prepared.clip_id)
+        with (
+            continuing(context_of(record.headers)),
+            self._metrics.tracer.span("alerts.look", said),
+        ):
+            for rule in self._book.rules():
+                if not rule.is_paused and rule.concerns(span.stream_id):
+                    self._catch_up(rule, span.stream_id, until_ns=span.end_ns)
+
+    def idle(self) -> None:
+        """Now and then, end what goes on in streams that are over."""
+        if self._monotonic_ns() - self._closed_at_ns >= CLOSE_EVERY_NS:
+            self._closed_at_ns = self._monotonic_ns()
+            for rule in self._book.rules():
+                for stream_id, watch in self._book.watches(rule).items():
+                    if watch.alert is not None:
+                        self._close(rule, stream_id)
+
+    def set_aside(self, record: bus.Record, error: Exception) -> None:
+        """The next message makes up for it."""
+
+    def committable(self, partition: int, next_offset: int) -> int:
+        return next_offset
+
+    def revoked(self, partitions: Collection[int]) -> None:
+        """Nothing is kept of a partition."""
+
+    def _catch_up(self, rule: Rule, stream_id: str, *, until_ns: int) -> None:
+        while (place := self._book.place(rule, stream_id)) and place.watch.next_ns < until_ns:
+            ahead = Span(stream_id=stream_id, start_ns=place.watch.next_ns, end_ns=until_ns)
+            notes = (n for n in self._record.clips([ahead]) if n.span.start_ns >= ahead.start_ns)
+            note = next(notes, None)
+            if note is None:
+                break
+            self._write(place, looked(rule, place.watch, note, self._judge, zone=self._zone))
+        self._close(rule, stream_id)
+
+    def _close(self, rule: Rule, stream_id: str) -> None:
+        """End an alert that goes on where its stream is over."""
+        ended_ns = self._record.ended_ns(stream_id)
+        if ended_ns is None:
+            return
+        place = self._book.place(rule, stream_id)
+        if place and place.watch.alert and place.watch.next_ns >= ended_ns:
+            self._write(place, passed_over(rule, place.watch, place.watch.next_ns))
+
+    def _write(self, place: Place, done: Step) -> None:
+        if self._book.advance(place, done):
+            for alert in done.alerts:
+                self._metrics.alerted(alert.rule, alert.state)
+                said = about(stream_id=alert.span.stream_id)
+                log.debug("alert %s: %s", alert.message_id, alert.state, extra=said)
+
+
+def looked(rule: Rule, watch: Watch, note: ClipNote, judge: Judge, *, zone: tzinfo | None) -> Step:
+    """One clip, held against one rule. What the schedule leaves out is not looked at."""
+    condition = rule.condition
+    look = None
+    if rule.counts_at(wall_time(note.epoch_at, note.span.start_ns), zone):
+        look = judge.look(note, claims_of(condition))
+    if look is None:
+        return passed_over(rule, watch, note.span.end_ns)
+    return step(rule, condition, watch, look)

@@ -1,0 +1,192 @@
+"""A rule as a person set it up: a sentence, where and when it counts, and who is told.
+
+Times of day are those of the zone that the caller names; None is the machine's.
+"""
+
+import hashlib
+import re
+from collections.abc import Collection
+from datetime import datetime, timedelta, tzinfo
+from typing import Annotated, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+
+from memory.words import content_words
+from services.alerts.conditions import Condition, Then, parse_condition
+from services.errors import BadRule
+from streaming.messages import NS_PER_S, Nanoseconds, StreamId
+
+THRESHOLD = 0.5
+COOLDOWN_NS = 60 * NS_PER_S
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY_MINUTES = 24 * 60
+
+
+class Sink(NamedTuple):
+    """Somebody who is told: `log`, `kafka` (the topic `alerts`), or `webhook` with a URL."""
+
+    kind: str
+    url: str = ""
+
+    @property
+    def shown(self) -> str:
+        """Without the path, in which many a service has its key."""
+        if not self.url:
+            return self.kind
+        parts = urlsplit(self.url)
+        return f"{self.kind}:{parts.scheme}://{parts.netloc}/…"
+
+
+class Schedule(NamedTuple):
+    """When a rule counts. What begins before midnight may end after it."""
+
+    days: frozenset[int]
+    from_minute: int
+    to_minute: int
+
+    def covers(self, at: datetime, zone: tzinfo | None) -> bool:
+        local_at = at.astimezone(zone)
+        minute = 60 * local_at.hour + local_at.minute
+        if self.from_minute < self.to_minute:
+            return local_at.weekday() in self.days and self.from_minute <= minute < self.to_minute
+        if minute >= self.from_minute:
+            return local_at.weekday() in self.days
+        return minute < self.to_minute and (local_at - timedelta(days=1)).weekday() in self.days
+
+
+class Rule(BaseModel):
+    """A standing question. `from_ns` says where it begins on streams that were known then."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: StreamId
+    sentence: str
+    streams: tuple[StreamId, ...] = ()
+    for_ns: Nanoseconds = 0
+    cooldown_ns: Nanoseconds = COOLDOWN_NS
+    threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
+    schedule: str | None = None
+    to: tuple[str, ...] = ("log", "kafka")
+    added_at: AwareDatetime
+    is_paused: bool = False
+    from_ns: dict[StreamId, Nanoseconds] = {}
+
+    @field_validator("sentence")
+    @classmethod
+    def _must_parse(cls, sentence: str) -> str:
+        parse_condition(sentence)
+        return sentence
+
+    @field_validator("schedule")
+    @classmethod
+    def _must_be_a_schedule(cls, schedule: str | None) -> str | None:
+        if schedule is not None:
+            parse_schedule(schedule)
+        return schedule
+
+    @field_validator("to")
+    @classmethod
+    def _must_be_sinks(cls, to: tuple[str, ...]) -> tuple[str, ...]:
+        for sink in to:
+            parse_sink(sink)
+        return tuple(dict.fromkeys(to))
+
+    @property
+    def rule_id(self) -> str:
+        """Another one when a rule is removed and one of the same name is added."""
+        digest = hashlib.sha256(f"{self.name} {self.added_at.isoformat()}".encode())
+        return f"{self.name}@{digest.hexdigest()[:8]}"
+
+    @property
+    def condition(self) -> Condition:
+        return parse_condition(self.sentence)
+
+    @property
+    def sinks(self) -> list[Sink]:
+        return [parse_sink(sink) for sink in self.to]
+
+    def concerns(self, stream_id: str) -> bool:
+        return not self.streams or stream_id in self.streams
+
+    def counts_at(self, at: datetime, zone: tzinfo | None) -> bool:
+        return self.schedule is None or parse_schedule(self.schedule).covers(at, zone)
+
+
+def refuse_useless(rule: Rule) -> None:
+    """Refuse what cannot come true as it is meant.
+
+    Raises:
+        BadRule
+    """
+    if isinstance(rule.condition, Then) and rule.for_ns:
+        raise BadRule("what follows upon something takes no time of its own; leave out --for")
+
+
+def name_of(sentence: str, taken: Collection[str]) -> str:
+    """A name that nobody has, of the first words of a sentence."""
+    words = re.findall(r"[a-z0-9]+", sentence.lower())
+    bare = "-".join([word for word in words if content_words(word)][:4])[:48] or "rule"
+    names = (bare if number == 1 else f"{bare}-{number}" for number in range(1, len(taken) + 2))
+    return next(name for name in names if name not in taken)
+
+
+def parse_sink(text: str) -> Sink:
+    """Read `log`, `kafka` or `webhook:URL`.
+
+    Raises:
+        BadRule
+    """
+    kind, _, url = text.partition(":")
+    if kind in ("log", "kafka") and not url:
+        return Sink(kind)
+    try:
+        parts = urlsplit(url)
+        is_usable = kind == "webhook" and parts.scheme in ("http", "https") and parts.hostname
+        has_user = "@" in parts.netloc
+        _ = parts.port
+    except ValueError:
+        is_usable = has_user = False
+    if has_user:
+        raise BadRule("a webhook's URL may hold no user and no password; it is signed instead")
+    if not is_usable or not url.isascii() or re.search(r"[\s\x00-\x1f\x7f]", url):
+        raise BadRule(f"{text!r} is nobody to tell; write log, kafka or webhook:https://HOST/PATH")
+    return Sink(kind, url)
+
+
+def parse_schedule(text: str) -> Schedule:
+    """Read days, times or both: `mon-fri 08:00-18:00`, `sat,sun`, `22:00-06:00`.
+
+    Raises:
+        BadRule
+    """
+    found = _SCHEDULE.fullmatch(" ".join(text.lower().split()))
+    if found is None:
+        raise _bad_schedule(text)
+    days = frozenset(range(7)) if found[1] is None else _days_of(found[1])
+    if found[2] is None:
+        return Schedule(days, 0, DAY_MINUTES)
+    from_hour, from_minute, to_hour, to_minute = (int(part) for part in found.groups()[1:])
+    begins, ends = 60 * from_hour + from_minute, 60 * to_hour + to_minute
+    if max(from_minute, to_minute) > 59 or max(begins, ends) > DAY_MINUTES or begins == ends:
+        raise _bad_schedule(text)
+    return Schedule(days, begins, ends)
+
+
+def _days_of(text: str) -> frozenset[int]:
+    days: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        at, end = DAYS.index(first), DAYS.index(last or first)
+        days.update((at + step) % 7 for step in range((end - at) % 7 + 1))
+    return frozenset(days)
+
+
+def _bad_schedule(text: str) -> BadRule:
+    return BadRule(f"{text!r} is not a schedule; write such as mon-fri 08:00-18:00, or sat,sun")
+
+
+_DAY = f"(?:{'|'.join(DAYS)})"
+_SCHEDULE = re.compile(
+    rf"({_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*)? ?(?:(\d\d):(\d\d)-(\d\d):(\d\d))?(?<=.)"
+)

@@ -1,0 +1,362 @@
+"""The commands of alerts: `rule`, with what one does to rules, and `alerts`, what came of them."""
+
+import threading
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from services.alerts.book import RuleBook, ends_of
+from services.alerts.conditions import duration_ns
+from services.alerts.rules import COOLDOWN_NS, THRESHOLD, Rule, name_of
+from services.console import Json, Tools, print_json, reported, stopped_by_signals, tools_of
+from services.coverage import asked_of
+from services.errors import BadRule, NoSuchRule, SettingsError
+from services.locks import Service, is_running
+from services.moments import parse_bounds, show_ns
+from services.wiring import Stores, now_at, now_ns, opened
+from streaming.messages import NS_PER_S, Alert, Span
+
+FOLLOW_EVERY_S = 0.5
+
+Name = Annotated[str, typer.Argument(help="Name of the rule.")]
+Streams = Annotated[
+    list[str] | None, typer.Option("--stream", help="Only this stream; may be given repeatedly.")
+]
+For = Annotated[
+    str | None, typer.Option("--for", metavar="TIME", help="How long it has to last: 30s, 10m.")
+]
+Cooldown = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="How long a stream stays quiet after an alert: 5m. [1m]"),
+]
+Threshold = Annotated[
+    float, typer.Option(min=0.01, max=0.99, help="How likely it has to be to count as shown.")
+]
+When = Annotated[
+    str | None,
+    typer.Option("--schedule", help="When it counts, by the local clock: mon-fri 08:00-18:00."),
+]
+
+rule = typer.Typer(no_args_is_help=True, help="Rules: what shall raise an alert.")
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(rule, name="rule")
+    app.command()(alerts)
+
+
+@rule.command()
+def add(  # noqa: PLR0913 - the options of a command
+    context: typer.Context,
+    sentence: Annotated[str, typer.Argument(help="What shall raise an alert.")],
+    name: Annotated[str | None, typer.Option(help="Default: its first words.")] = None,
+    stream: Streams = None,
+    lasting: For = None,
+    cooldown: Cooldown = None,
+    threshold: Threshold = THRESHOLD,
+    schedule: When = None,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Who is told: log, kafka (the topic alerts) or webhook:URL; may be given "
+            "repeatedly. Default: log and kafka."
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a rule. It counts from now on, for footage that is yet to be remembered.
+
+    A sentence is one claim about what is seen, or one of these; quotes keep a claim whole:
+
+    A then B within 30s · absent A for 10m · more than 3 A within 1h · A while B
+    """
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings, make=True) as stores:
+        book = book_of(stores)
+        added = rule_of(
+            name=name or name_of(sentence, [known.name for known in book.rules()]),
+            sentence=sentence,
+            streams=tuple(stores.registry.stream(one).stream_id for one in stream or ()),
+            for_ns=duration_ns(lasting) if lasting else 0,
+            cooldown_ns=COOLDOWN_NS if cooldown is None else duration_ns(cooldown),
+            threshold=threshold,
+            schedule=schedule,
+            to=tuple(to or ("log", "kafka")),
+            added_at=now_at(),
+            from_ns=ends_of(stores.record),
+        )
+        refuse_unsigned(tools, added)
+        book.add(added)
+        served = is_running(tools.settings, Service.ALERTS)
+        if as_json:
+            print_json({**rule_json(added), "is_served": served})
+            return
+        say(tools, f"added {added.name}: {added.sentence}")
+        if not served:
+            say(tools, "it counts while this runs: longwatch up")
+
+
+@rule.command("list")
+def list_rules(context: typer.Context, as_json: Json = False) -> None:
+    """Show all rules."""
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        rules = book_of(stores).rules()
+        if as_json:
+            print_json([rule_json(one) for one in rules])
+        elif rules:
+            tools.out.print(rules_table(rules))
+        else:
+            say(tools, 'no rule yet; add one with: longwatch rule add "SENTENCE"')
+
+
+@rule.command()
+def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show a rule, and how far it has come on each stream."""
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        book = book_of(stores)
+        shown = book.rule(name)
+        watches = book.watches(shown)
+        said = rule_json(shown)
+        said["watches"] = {
+            stream_id: {
+                "looked_ns": watch.next_ns,
+                "alert_id": watch.alert and watch.alert.alert_id,
+            }
+            for stream_id, watch in watches.items()
+        }
+        if as_json:
+            print_json(said)
+            return
+        for what, value in said.items():
+            if what != "watches":
+                say(tools, f"{what:12} {value}")
+        for stream_id, watch in watches.items():
+            state = f", alert {watch.alert.alert_id}" if watch.alert else ""
+            say(tools, f"{'looked':12} {stream_id} up to {show_ns(watch.next_ns)}{state}")
+
+
+@rule.command()
+def rm(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Remove a rule. An alert of it that goes on ends; what it raised stays in the list."""
+    changed(context, name, "removed", as_json=as_json)
+
+
+@rule.command()
+def pause(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Let a rule rest. An alert of it that goes on ends."""
+    changed(context, name, "paused", as_json=as_json)
+
+
+@rule.command()
+def resume(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Let a rule count again, from now on."""
+    changed(context, name, "resumed", as_json=as_json)
+
+
+@rule.command()
+def test(  # noqa: PLR0913 - the options of a command
+    context: typer.Context,
+    what: Annotated[str, typer.Argument(metavar="NAME_OR_SENTENCE", help="A rule, or a new one.")],
+    stream: Streams = None,
+    since: Annotated[str | None, typer.Option(help="From when on, as with ask.")] = None,
+    until: Annotated[str | None, typer.Option(help="Until when.")] = None,
+    lasting: For = None,
+    cooldown: Cooldown = None,
+    threshold: Threshold = THRESHOLD,
+    schedule: When = None,
+    as_json: Json = False,
+) -> None:
+    """Show what a rule would have raised from what is remembered, how often, and at what cost.
+
+    The options of `rule add` hold for a sentence; a rule has its own. Nobody is told of anything.
+    """
+    from services.alerts.backtest import back_test
+    from services.alerts.judging import Judge
+
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        try:
+            tried = book_of(stores).rule(what)
+        except NoSuchRule:
+            tried = rule_of(
+                name="test",
+                sentence=what,
+                for_ns=duration_ns(lasting) if lasting else 0,
+                cooldown_ns=COOLDOWN_NS if cooldown is None else duration_ns(cooldown),
+                threshold=threshold,
+                schedule=schedule,
+                added_at=now_at(),
+            )
+        names = stream or tried.streams or stores.registry.names()
+        spans = spans_of(stores, list(names), since, until)
+        engine = tools.load_engine(tools.settings)
+        judge = Judge(engine=engine, record=stores.record, tokens=stores.tokens)
+        result = back_test(tried, stores.record, judge, spans)
+        if as_json:
+            print_json(
+                {
+                    "alerts": [alert.model_dump(mode="json") for alert in result.alerts],
+                    "alerts_a_day": round(result.alerts_a_day, 2),
+                    "watched_s": round(result.watched_s, 3),
+                    "clips": result.clips,
+                    "passed_over": result.passed_over,
+                    "judgements": result.judgements,
+                    "unreadable": result.unreadable,
+                    "seconds": round(result.seconds, 3),
+                }
+            )
+            return
+        for alert in result.alerts:
+            say(tools, alert_line(alert))
+        say(
+            tools,
+            f"{len(result.alerts)} alerts in {show_ns(round(result.watched_s * NS_PER_S))} watched,"
+            f" {result.alerts_a_day:.1f} a day and stream",
+        )
+        say(
+            tools,
+            f"{result.clips} clips: {result.passed_over} claims passed over, {result.judgements} "
+            f"judgements, {result.unreadable} unreadable, {result.seconds:.1f} s",
+        )
+
+
+def alerts(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Option("--rule", help="Only those of this rule.")] = None,
+    stream: Streams = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the latest.")] = 50,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on showing what happens, until Ctrl-C.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show alerts, the latest last: when they began and ended, and how likely they are."""
+    tools, stop = tools_of(context), threading.Event()
+    with (
+        reported(tools, as_json=as_json),
+        opened(tools.settings) as stores,
+        stopped_by_signals(stop),
+    ):
+        book = book_of(stores)
+
+        def wanted() -> Iterator[Alert]:
+            for alert in book.alerts():
+                if name in (None, alert.rule) and alert.span.stream_id in (
+                    stream or [alert.span.stream_id]
+                ):
+                    yield alert
+
+        shown = list(wanted())[-limit:]
+        if as_json and not follow:
+            print_json([alert.model_dump(mode="json") for alert in shown])
+            return
+        for alert in shown:
+            say_alert(tools, alert, as_json=as_json)
+        known = {alert.alert_id: alert for alert in wanted()}
+        while follow and not stop.wait(FOLLOW_EVERY_S):
+            for alert in wanted():
+                if known.get(alert.alert_id) != alert:
+                    known[alert.alert_id] = alert
+                    say_alert(tools, alert, as_json=as_json)
+
+
+def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> None:
+    tools = tools_of(context)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        book = book_of(stores)
+        match how:
+            case "removed":
+                after = book.remove(name)
+            case "paused":
+                after = book.pause(name)
+            case _:
+                after = book.resume(name, ends_of(stores.record))
+        if as_json:
+            print_json(rule_json(after))
+        else:
+            say(tools, f"{how} {after.name}")
+
+
+def rule_of(**fields: Any) -> Rule:
+    """A rule, or `BadRule` that names what cannot be used."""
+    try:
+        return Rule(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRule(f"its {where} cannot be used ({first['msg']})") from error
+
+
+def refuse_unsigned(tools: Tools, added: Rule) -> None:
+    """Refuse a webhook that nothing could sign.
+
+    Raises:
+        SettingsError
+    """
+    if tools.settings.webhook_secret is None and any(sink.url for sink in added.sinks):
+        raise SettingsError("webhooks are signed; set LONGWATCH_WEBHOOK_SECRET, here and there")
+
+
+def book_of(stores: Stores) -> RuleBook:
+    return RuleBook(stores.record.documents, now_ns=now_ns)
+
+
+def spans_of(stores: Stores, names: list[str], since: str | None, until: str | None) -> list[Span]:
+    now = now_at()
+    specs = [stores.registry.stream(name) for name in names]
+    asked = asked_of(stores.record, specs, parse_bounds(since, until, now_at=now), now_at=now)
+    return [one.span for one in asked if one.span is not None]
+
+
+def rule_json(one: Rule) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "sentence": one.sentence,
+        "streams": list(one.streams),
+        "for_s": one.for_ns / NS_PER_S,
+        "cooldown_s": one.cooldown_ns / NS_PER_S,
+        "threshold": one.threshold,
+        "schedule": one.schedule,
+        "to": [sink.shown for sink in one.sinks],
+        "added_at": one.added_at.isoformat(),
+        "is_paused": one.is_paused,
+    }
+
+
+def rules_table(rules: list[Rule]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("rule", "state", "streams", "tells", "sentence"):
+        table.add_column(column)
+    for one in rules:
+        table.add_row(
+            Text(one.name),
+            "paused" if one.is_paused else "counts",
+            Text(", ".join(one.streams) or "all"),
+            Text(", ".join(sink.shown for sink in one.sinks)),
+            Text(one.sentence),
+        )
+    return table
+
+
+def alert_line(alert: Alert) -> str:
+    times = f"{show_ns(alert.span.start_ns)}–{show_ns(alert.span.end_ns)}"
+    at = alert.start_at.astimezone().isoformat(sep=" ", timespec="seconds")
+    where = f"{alert.span.stream_id} {times}"
+    return f"{at}  {alert.state:6}  {where}  {alert.probability:.2f}  {alert.rule}"
+
+
+def say_alert(tools: Tools, alert: Alert, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(alert.model_dump_json())
+    else:
+        say(tools, alert_line(alert))
+
+
+def say(tools: Tools, line: str) -> None:
+    tools.out.print(line, markup=False, highlight=False, soft_wrap=True)

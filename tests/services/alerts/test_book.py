@@ -1,0 +1,140 @@
+"""Rules, progress and alerts in each kind of record: whole, once, and whatever is killed."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from memory.documents import Key
+from memory.record import Record
+from memory.redis_record import RedisRecord
+from memory.spans import END_OF_TIME_NS
+from memory.sqlite_record import SqliteRecord
+from services.alerts.book import RuleBook, ends_of
+from services.alerts.machine import step
+from services.errors import BadRule, NoSuchRule, RuleNameTaken
+from streaming.messages import NS_PER_S, AlertState
+from tests.memory.notes import note, put, spec
+from tests.services.alerts.looks import CLIP_NS, in_short, looks, rule
+
+STREAM = "pond"
+
+
+@pytest.fixture(params=["sqlite", "redis"])
+def record(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Record]:
+    made = (
+        SqliteRecord(tmp_path / "record.sqlite")
+        if request.param == "sqlite"
+        else RedisRecord(request.getfixturevalue("redis_url"))
+    )
+    made.add_stream(spec(STREAM))
+    with closing(made):
+        yield made
+
+
+@pytest.fixture
+def book(record: Record) -> RuleBook:
+    return RuleBook(record.documents, now_ns=lambda: 1000 * NS_PER_S)
+
+
+def watch(book: RuleBook, name: str, shown: str) -> None:
+    """Have a rule look at clips, as the service does."""
+    for one in looks(shown, claims=1):
+        while (place := book.place(book.rule(name), STREAM)) is not None:
+            if book.advance(place, step(place.rule, place.rule.condition, place.watch, one)):
+                break
+
+
+def test_rules_are_kept_by_name(book: RuleBook) -> None:
+    book.add(rule("a heron", name="b"))
+    book.add(rule("a fox", name="a"))
+
+    assert [one.name for one in book.rules()] == ["a", "b"]
+    assert book.rule("a") == rule("a fox", name="a")
+    with pytest.raises(RuleNameTaken):
+        book.add(rule("a goose", name="a"))
+    with pytest.raises(NoSuchRule, match="known are: a, b"):
+        book.rule("c")
+    with pytest.raises(BadRule):
+        book.add(rule("a fox then a heron within 5s", name="c", for_ns=1))
+    assert book.remove("a").name == "a"
+    assert [one.name for one in book.rules()] == ["b"]
+
+
+def test_alerts_and_who_is_told_come_with_the_progress(book: RuleBook) -> None:
+    book.add(rule(to=("log", "kafka")))
+    watch(book, "r", "aa.a")
+
+    assert in_short(book.alerts()) == ["end 0-20", "new 30-40"]
+    assert in_short(book.alerts(last=1)) == ["new 30-40"]
+    outbox = book.outbox()
+    assert in_short(one.alert for one in outbox.values()) == [
+        *("new 0-10", "new 0-10", "end 0-20", "end 0-20", "new 30-40", "new 30-40")
+    ]
+    assert [one.sink for one in outbox.values()] == ["log", "kafka"] * 3
+    book.done(next(iter(outbox)))
+    assert list(book.outbox()) == list(outbox)[1:]
+
+
+def test_who_comes_second_changes_nothing(book: RuleBook) -> None:
+    book.add(rule())
+    place = book.place(rule(), STREAM)
+    assert place is not None
+    done = step(rule(), rule().condition, place.watch, looks("a", claims=1)[0])
+
+    assert book.advance(place, done)
+    assert not book.advance(place, done)
+    assert len(book.outbox()) == len(book.alerts()) == 1
+
+
+def test_a_rule_that_changed_meanwhile_raises_nothing(book: RuleBook) -> None:
+    book.add(rule())
+    place = book.place(rule(), STREAM)
+    assert place is not None
+    book.pause("r")
+
+    assert not book.advance(
+        place, step(rule(), rule().condition, place.watch, looks("a", claims=1)[0])
+    )
+    assert book.place(rule(), STREAM) is None
+    assert book.alerts() == []
+
+
+@pytest.mark.parametrize("how", [RuleBook.pause, RuleBook.remove])
+def test_a_rule_that_rests_or_goes_ends_its_alerts(book: RuleBook, how: object) -> None:
+    book.add(rule())
+    watch(book, "r", "a")
+    assert callable(how)
+    how(book, "r")
+
+    assert in_short(book.alerts()) == ["end 0-10"]
+    assert [one.alert.state for one in book.outbox().values()] == [AlertState.NEW, AlertState.END]
+
+
+def test_a_rule_counts_from_when_it_was_added_or_resumed(book: RuleBook, record: Record) -> None:
+    put(record, note(0), note(1))
+    assert ends_of(record) == {STREAM: 2 * CLIP_NS}
+    book.add(rule(from_ns=ends_of(record)))
+    watch(book, "r", "aaa")
+    assert in_short(book.alerts()) == ["new 20-30"]
+
+    book.pause("r")
+    resumed = book.resume("r", {STREAM: 5 * CLIP_NS})
+    watch(book, "r", "aaaaaa")
+    assert book.resume("r", {}) == resumed
+    assert in_short(book.alerts()) == ["end 20-30", "new 50-60"]
+
+
+def test_what_is_forgotten_is_told_to_nobody(book: RuleBook, record: Record) -> None:
+    book.add(rule())
+    watch(book, "r", "a.a.a")
+
+    assert book.forget(STREAM, start_ns=0, end_ns=CLIP_NS) == 1
+    assert in_short(book.alerts()) == ["end 20-30", "new 40-50"]
+    assert len(book.outbox()) == 3
+    book.forget(STREAM, start_ns=0, end_ns=END_OF_TIME_NS)
+    assert book.alerts() == []
+    assert not book.outbox()
+    assert record.documents.all("watch") == {}
+    assert record.documents.get(Key("rule", "r")) is not None

@@ -1,0 +1,132 @@
+"""The commands `rule` and `alerts`, as people and as programs use them."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.alerts.book import RuleBook
+from services.settings import Settings
+from services.wiring import now_ns, opened
+from tests.conftest import ROOT
+from tests.services.alerts.test_courier import SECRET
+from tests.services.alerts.test_service import rule
+from tests.services.conftest import serve
+from tests.services.test_cli import as_json, run
+
+
+def test_a_rule_is_added_shown_paused_and_removed(settings: Settings) -> None:
+    added = run(settings, "rule", "add", "a bright light shines", "--for", "5s", "--to", "log")
+    assert added.exit_code == 0, added.output
+    assert "added bright-light-shines" in added.stdout
+    assert "longwatch up" in added.stdout
+    name = "bright-light-shines"
+
+    (listed,) = as_json(run(settings, "rule", "list", "--json"))
+    assert listed["name"] == name
+    assert listed["for_s"] == 5
+    assert listed["to"] == ["log"]
+    assert "counts" in run(settings, "rule", "list").stdout
+    assert "a bright light shines" in run(settings, "rule", "show", name).stdout
+    assert as_json(run(settings, "rule", "pause", name, "--json"))["is_paused"]
+    assert "paused" in run(settings, "rule", "list").stdout
+    assert not as_json(run(settings, "rule", "resume", name, "--json"))["is_paused"]
+    assert run(settings, "rule", "rm", name).stdout == f"removed {name}\n"
+    assert as_json(run(settings, "rule", "list", "--json")) == []
+    assert "longwatch rule add" in run(settings, "rule", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [
+        (("add", ""), "BadRule"),
+        (("add", "a light", "--for", "soon"), "BadRule"),
+        (("add", "a light", "--schedule", "never"), "BadRule"),
+        (("add", "a light", "--to", "mail:me"), "BadRule"),
+        (("add", "a light", "--name", "Bad Name"), "BadRule"),
+        (("add", "a light", "--stream", "door"), "NoSuchStream"),
+        (("add", "a light", "--to", "webhook:https://example.com/"), "SettingsError"),
+        (("show", "none"), "NoSuchRule"),
+        (("rm", "none"), "NoSuchRule"),
+        (("pause", "none"), "NoSuchRule"),
+        (("resume", "none"), "NoSuchRule"),
+        (("test", ""), "BadRule"),
+    ],
+)
+def test_what_cannot_be_done_is_named(
+    settings: Settings, arguments: tuple[str, ...], kind: str
+) -> None:
+    result = run(settings, "rule", *arguments, "--json")
+
+    assert result.exit_code == 2, result.output
+    assert json.loads(result.stdout)["error"]["kind"] == kind
+
+
+def test_the_path_of_a_webhook_is_shown_nowhere(settings: Settings) -> None:
+    signed = Settings.model_validate({**settings.model_dump(), "webhook_secret": SECRET})
+    hook = "webhook:https://example.com/s3cret"
+    added = run(signed, "rule", "add", "a light", "--name", "r", "--to", hook)
+
+    assert added.exit_code == 0, added.output
+    for shown in ((), ("--json",)):
+        for command in (("list",), ("show", "r")):
+            result = run(signed, "rule", *command, *shown)
+            assert "example.com" in result.output
+            assert "s3cret" not in result.output
+
+
+def test_a_back_test_says_what_how_often_and_at_what_cost(settings: Settings) -> None:
+    told = as_json(run(settings, "rule", "test", "a light shines", "--cooldown", "0s", "--json"))
+    spans = [(one["span"]["start_ns"], one["span"]["end_ns"]) for one in told["alerts"]]
+    assert spans == [(12_000_000_000, 24_000_000_000), (34_000_000_000, 36_000_000_000)]
+    assert told["clips"] == 5
+    assert (told["passed_over"], told["judgements"]) == (0, 6), "one clip has two wordings"
+    assert told["alerts_a_day"] == pytest.approx(2 * 86_400 / told["watched_s"], rel=0.01)
+
+    shown = run(settings, "rule", "test", "a light shines", "--since", "0:00:30").stdout
+    assert "1 alerts in 0:00:15" in shown
+    assert as_json(run(settings, "alerts", "--json")) == [], "nobody was told"
+
+
+def test_a_back_test_of_a_rule_by_its_name(settings: Settings) -> None:
+    run(settings, "rule", "add", "a light", "--name", "r", "--cooldown", "10m")
+
+    assert len(as_json(run(settings, "rule", "test", "r", "--json"))["alerts"]) == 1
+
+
+def test_alerts_are_listed_and_followed(bare: Settings, light_film: Path) -> None:
+    run(bare, "rule", "add", "a bright light", "--name", "r", "--cooldown", "0s")
+    run(bare, "add", "cam", str(light_film))
+    with subprocess.Popen(
+        [
+            *(sys.executable, "-m", "services.cli", "--data", str(bare.data)),
+            *("alerts", "--follow", "--json"),
+        ],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as following:
+        serve(bare)
+        assert following.stdout is not None
+        seen: list[dict[str, Any]] = []
+        while len({one["alert_id"] for one in seen if one["state"] == "end"}) < 2:
+            seen.append(json.loads(following.stdout.readline()))
+        following.send_signal(signal.SIGINT)
+        assert following.wait(60) == 0
+
+    listed = as_json(run(bare, "alerts", "--json"))
+    assert [one["state"] for one in listed] == ["end", "end"]
+    assert as_json(run(bare, "alerts", "--json", "--limit", "1")) == listed[1:]
+    assert as_json(run(bare, "alerts", "--json", "--rule", "other")) == []
+    assert "end     cam 0:00:12.000–0:00:15.000" in run(bare, "alerts").stdout
+
+
+def test_a_rule_of_the_record_is_one_of_the_command(settings: Settings) -> None:
+    with opened(settings) as stores:
+        RuleBook(stores.record.documents, now_ns=now_ns).add(rule("a light"))
+
+    assert as_json(run(settings, "rule", "show", "r", "--json"))["sentence"] == "a light"

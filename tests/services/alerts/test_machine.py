@@ -1,0 +1,184 @@
+"""Alerts over time: what each kind of rule raises, and that nothing but what was seen decides."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.alerts.machine import Look, Seen, Step, Watch, passed_over, step
+from services.alerts.rules import Rule
+from streaming.messages import NS_PER_S, Alert, AlertState
+from tests.services.alerts.looks import CLIP_NS, followed, in_short, look, looks, rule
+
+S = NS_PER_S
+THEN, ABSENT = "a fox then a heron within 30s", "absent a fox for 30s"
+MORE, WHILE = "more than 2 foxes within 60s", "a fox while a heron waits"
+SENTENCES = ("a fox", WHILE, THEN, ABSENT, MORE)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "shown", "told"),
+    [
+        ("a fox", "..", []),
+        ("a fox", ".aa.", ["new 10-20", "end 10-30"]),
+        ("a fox", "a.a.", ["new 0-10", "end 0-10", "new 20-30", "end 20-30"]),
+        ("a fox", "aaaaaaaa.", ["new 0-10", "update 0-70", "end 0-80"]),
+        ("a fox", "w.aw.", ["new 20-30", "end 20-40"]),
+        ("a fox", "a-a", ["new 0-10", "end 0-10", "new 20-30"]),
+        (WHILE, "abcb", ["new 20-30", "end 20-30"]),
+        (THEN, "ab.", ["new 0-20", "end 0-20"]),
+        (THEN, "ba", []),
+        (THEN, "c", []),
+        (THEN, "a..b.", ["new 0-40", "end 0-40"]),
+        (THEN, "a...b", []),
+        (THEN, "aabb.", ["new 10-30", "end 10-30"]),
+        (THEN, "a-b.", ["new 0-30", "end 0-30"]),
+        (ABSENT, "..", []),
+        (ABSENT, "...", ["new 0-30"]),
+        (ABSENT, "a...a", ["new 10-40", "end 10-40"]),
+        (ABSENT, "..-..", []),
+        (ABSENT, "..-...", ["new 30-60"]),
+        (MORE, "a.a.a...", ["new 0-50", "end 0-60"]),
+        (MORE, "aaaaa", []),
+        (MORE, "a.a...a", []),
+    ],
+)
+def test_what_is_raised(sentence: str, shown: str, told: list[str]) -> None:
+    assert in_short(followed(rule(sentence), looks(shown))) == told
+
+
+@pytest.mark.parametrize(
+    ("shown", "told"),
+    [("aa.", []), ("aaa.", ["new 0-30", "end 0-30"]), ("aa.a", []), ("aa-a", [])],
+)
+def test_what_has_to_last(shown: str, told: list[str]) -> None:
+    assert in_short(followed(rule(for_ns=30 * S), looks(shown))) == told
+
+
+def test_after_an_alert_a_stream_stays_quiet_for_a_while() -> None:
+    told = followed(rule(cooldown_ns=30 * S), looks("a.aa.a."))
+
+    assert in_short(told) == ["new 0-10", "end 0-10", "new 50-60", "end 50-60"]
+
+
+def test_times_of_notes_say_more_than_the_clip() -> None:
+    early, late = ((1 * S, 2 * S),), ((6 * S, 8 * S),)
+    one_after = look(0, [Seen(0.9, early), Seen(0.9, late)])
+    one_before = look(0, [Seen(0.9, late), Seen(0.9, early)])
+
+    assert in_short(followed(rule(THEN), [one_after])) == ["new 1-8"]
+    assert followed(rule(THEN), [one_before]) == []
+    assert followed(rule(WHILE), [one_after]) == []
+
+
+def test_an_alert_keeps_its_id_and_numbers_its_messages() -> None:
+    told = followed(rule(), looks("aaaaaaaa."))
+
+    assert len({alert.alert_id for alert in told}) == 1
+    assert [alert.number for alert in told] == [0, 1, 2]
+    assert told[-1].clip_ids == tuple(f"clip-{number}" for number in range(8))
+    assert (told[-1].end_at - told[-1].start_at).total_seconds() == 80
+
+
+sentences = st.sampled_from(SENTENCES)
+stories = st.text(alphabet="...aabcw-", max_size=40)
+rules = st.builds(
+    lambda sentence, lasting, cooldown: rule(
+        sentence, for_ns=0 if sentence == THEN else lasting * S, cooldown_ns=cooldown * S
+    ),
+    sentences,
+    st.sampled_from([0, 10, 25]),
+    st.sampled_from([0, 30]),
+)
+
+
+@given(rules, stories, st.data())
+def test_whatever_comes_twice_or_is_broken_off_the_alerts_are_the_same(
+    some: Rule, story: str, data: st.DataObject
+) -> None:
+    """Each look may be had again, any earlier one too, and the state may go through the record."""
+    seen = looks(story)
+    done, told = Step(Watch()), list[Alert]()
+    for number, one in enumerate(seen):
+        again = data.draw(st.lists(st.sampled_from(seen[: number + 1]), max_size=2))
+        for repeated in (*again[:1], one, *again[1:]):
+            if repeated is one or seen.index(repeated) < number:
+                done = step(some, some.condition, done.watch, repeated)
+                told += done.alerts
+        if data.draw(st.booleans()):
+            done = Step(Watch.model_validate_json(done.watch.model_dump_json()))
+
+    assert told == followed(some, seen)
+
+
+@given(rules, stories)
+def test_each_alert_lives_once(some: Rule, story: str) -> None:
+    told = followed(some, looks(story))
+    last = dict[str, Alert]()
+    for alert in told:
+        before = last.get(alert.alert_id)
+        if before is None:
+            assert alert.state is AlertState.NEW and alert.number == 0
+            assert all(one.state is AlertState.END for one in last.values())
+        else:
+            assert before.state is not AlertState.END and alert.number == before.number + 1
+        last[alert.alert_id] = alert
+    for one, other in pairwise(last.values()):
+        assert one.span.start_ns < other.span.start_ns
+
+
+def clips_of(story: str, letters: str) -> list[int]:
+    return [number for number, letter in enumerate(story) if letter in letters]
+
+
+def ends_of_alerts(told: list[Alert]) -> set[int]:
+    """The clip in which each alert was raised."""
+    return {one.span.end_ns // CLIP_NS - 1 for one in told if one.state is AlertState.NEW}
+
+
+@given(st.text(alphabet="..ab", max_size=40))
+def test_then_raises_for_each_second_with_a_first_shortly_before(story: str) -> None:
+    told = followed(rule(THEN), looks(story))
+    expected, first = set[int](), None
+    for number, letter in enumerate(story):
+        if letter == "a":
+            first = number
+        elif letter == "b" and first is not None and number - first <= 3:
+            expected.add(number)
+            first = None
+
+    adjacent = {number for number in expected if number - 1 in expected}
+    assert ends_of_alerts(told) == expected - adjacent
+
+
+@given(st.text(alphabet="..a", max_size=40))
+def test_absent_is_raised_in_the_third_clip_without(story: str) -> None:
+    told = followed(rule(ABSENT), looks(story, claims=1))
+    expected = {
+        number
+        for number in range(2, len(story))
+        if story[number - 2 : number + 1] == "..." and (number == 2 or story[number - 3] == "a")
+    }
+
+    assert ends_of_alerts(told) == expected
+
+
+@given(st.text(alphabet="..a", max_size=40))
+def test_more_than_holds_while_enough_began_within_the_time(story: str) -> None:
+    told = followed(rule(MORE), looks(story, claims=1))
+    begins = [n for n in clips_of(story, "a") if n == 0 or story[n - 1] != "a"]
+    holds = [sum(number - 5 <= one <= number for one in begins) > 2 for number in range(len(story))]
+
+    expected = {n for n, held in enumerate(holds) if held and (n == 0 or not holds[n - 1])}
+    assert ends_of_alerts(told) == expected
+
+
+def test_what_was_passed_over_ends_an_alert_and_proves_nothing() -> None:
+    seen: list[Look] = looks("a")
+    done = step(rule(), rule().condition, Watch(), seen[0])
+    done = passed_over(rule(), done.watch, 5 * CLIP_NS)
+
+    assert [one.state for one in done.alerts] == [AlertState.END]
+    assert done.watch.next_ns == 5 * CLIP_NS
+    assert followed(rule(), seen, done.watch) == []

@@ -1,0 +1,180 @@
+"""Rules within the running service: a film is watched, and what it shows is raised and told."""
+
+from pathlib import Path
+
+import pytest
+
+from memory.spans import whole_stream
+from services.alerts.backtest import back_test
+from services.alerts.book import RuleBook
+from services.alerts.judging import Judge
+from services.alerts.keeper import RuleKeeper
+from services.alerts.rules import Rule
+from services.forget import forget_span
+from services.metrics import Metrics
+from services.registry import NewStream
+from services.settings import Settings
+from services.wiring import Stores, now_ns, opened, opened_bus
+from streaming.messages import NS_PER_S, AlertState, ClipRemembered, Span
+from tests.services.alerts.looks import in_short
+from tests.services.alerts.receiver import receiving
+from tests.services.alerts.test_courier import SECRET
+from tests.services.conftest import EPOCH, remember, serve
+from tests.services.processes import Services, measured, until
+from tests.services.scripted_engine import ScriptedEngine
+
+BRIGHT, DIM_AFTER = "a bright light shines", "a bright light then a dim light within 20s"
+
+
+def rule(sentence: str = BRIGHT, **changes: object) -> Rule:
+    fields = {"name": "r", "cooldown_ns": 0, "to": ("kafka",), "added_at": EPOCH, **changes}
+    return Rule.model_validate({"sentence": sentence, **fields})
+
+
+def book_of(stores: Stores) -> RuleBook:
+    return RuleBook(stores.record.documents, now_ns=now_ns)
+
+
+def judge_of(stores: Stores) -> Judge:
+    return Judge(engine=ScriptedEngine(), record=stores.record, tokens=stores.tokens)
+
+
+def everything(stores: Stores) -> list[Span]:
+    return [whole_stream(spec.stream_id) for spec in stores.record.streams()]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "raised"),
+    [
+        (BRIGHT, ["end 12-15", "end 34-36"]),
+        ("a light shines", ["end 12-24", "end 34-36"]),
+        (DIM_AFTER, ["end 12-20"]),
+        ("absent a light for 15s", []),
+        ("absent a light for 8s", ["end 0-10", "end 24-34", "end 36-45"]),
+        ("more than 1 bright lights within 40s", ["end 12-45"]),
+        ("a bright light while a dim light", []),
+        ("a green light", []),
+    ],
+)
+def test_a_film_is_watched_for_a_rule_and_a_back_test_says_so(
+    bare: Settings, light_film: Path, sentence: str, raised: list[str]
+) -> None:
+    with opened(bare, make=True) as stores:
+        stores.registry.add(NewStream("cam", str(light_film)))
+        book_of(stores).add(rule(sentence))
+    serve(bare)
+    with opened(bare) as stores:
+        alerts = book_of(stores).alerts()
+        tried = back_test(rule(sentence), stores.record, judge_of(stores), everything(stores))
+
+    assert in_short(alerts) == raised
+    assert list(tried.alerts) == alerts
+    assert tried.clips == 5
+
+
+def test_a_rule_counts_for_what_is_yet_to_come(settings: Settings, light_film: Path) -> None:
+    with opened(settings) as stores:
+        book_of(stores).add(rule(from_ns={"cam": 45 * NS_PER_S}))
+    remember(settings, "door", light_film)
+    with opened(settings) as stores:
+        assert [one.span.stream_id for one in book_of(stores).alerts()] == ["door", "door"]
+
+
+def keeper_of(stores: Stores) -> RuleKeeper:
+    return RuleKeeper(
+        book=book_of(stores),
+        judge=judge_of(stores),
+        record=stores.record,
+        monotonic_ns=lambda: 0,
+        metrics=Metrics(),
+    )
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3, 4), (4,), (2, 0, 4, 4, 1, 3), (1, 1, 0, 3, 2, 4)])
+def test_messages_that_come_twice_late_or_not_at_all_change_nothing(
+    stores: Stores, settings: Settings, order: tuple[int, ...]
+) -> None:
+    book_of(stores).add(rule("a light shines"))
+    notes = stores.record.clips()
+    with opened_bus(settings) as bus:
+        for number in order:
+            note = notes[number]
+            message = ClipRemembered(clip_id=note.clip_id, span=note.span)
+            bus.publish("again", key="cam", value=message.model_dump_json().encode())
+        for record in bus.consumer("again", group="test").poll(max_records=10, timeout_s=0):
+            keeper = keeper_of(stores)
+            keeper.handle(record, keeper.prepare(record))
+
+    assert in_short(book_of(stores).alerts()) == ["end 12-24", "end 34-36"]
+    assert len(book_of(stores).outbox()) == 4
+
+
+def test_a_clip_whose_tokens_are_gone_was_not_watched(stores: Stores) -> None:
+    third = stores.record.clips()[2]
+    stores.tokens.delete(third.clip_id)
+    tried = back_test(rule("a light shines"), stores.record, judge_of(stores), everything(stores))
+
+    assert in_short(tried.alerts) == ["end 12-20", "end 34-36"]
+    assert tried.unreadable == 1
+
+
+def test_a_schedule_is_heeded(stores: Stores) -> None:
+    (spec,) = stores.record.streams()
+    assert spec.epoch_at is not None
+    day = spec.epoch_at.astimezone().strftime("%a").lower()
+    others = ",".join({"mon", "tue", "wed", "thu", "fri", "sat", "sun"} - {day})
+    for schedule, expected in ((day, 2), (others, 0)):
+        tried = back_test(
+            rule(schedule=schedule), stores.record, judge_of(stores), everything(stores)
+        )
+        assert len(tried.alerts) == expected
+
+
+def test_what_is_forgotten_leaves_no_alert(settings: Settings, light_film: Path) -> None:
+    with opened(settings) as stores:
+        book_of(stores).add(rule(from_ns={"cam": 45 * NS_PER_S}))
+    remember(settings, "door", light_film)
+    with opened(settings) as stores:
+        forget_span(stores, Span(stream_id="door", start_ns=0, end_ns=20 * NS_PER_S))
+        assert in_short(book_of(stores).alerts()) == ["end 34-36"]
+
+
+def test_services_apart_raise_it_and_a_killed_one_goes_on(
+    light_film: Path, redis_url: str, kafka_servers: str, tmp_path: Path
+) -> None:
+    """On Kafka and Redis, with a webhook; the service is killed in between."""
+    with receiving() as receiver:
+        environment = {
+            "LONGWATCH_DATA": str(tmp_path / "data"),
+            "LONGWATCH_REDIS": redis_url,
+            "LONGWATCH_KAFKA": kafka_servers,
+            "LONGWATCH_KAFKA_PREFIX": f"{tmp_path.name}.",
+            "LONGWATCH_WEBHOOK_SECRET": SECRET,
+            "LONGWATCH_WEBHOOK_PRIVATE": "true",
+        }
+        names = ("capture", "analyse", "alerts")
+        services = Services(
+            {name: ("run", name) for name in names}, environment=environment, logs=tmp_path / "logs"
+        )
+        try:
+            hook = f"webhook:{receiver.url}/hook"
+            added = services.command(
+                *("rule", "add", BRIGHT, "--name", "r", "--cooldown", "0s", "--to", hook)
+            )
+            assert added.returncode == 0, added.stderr
+            assert services.command("add", "cam", str(light_film)).returncode == 0
+            services.start()
+            services.until_ready()
+            until(lambda: len(receiver.posted) >= 1, services["alerts"])
+            services["alerts"].kill()
+            services.start("alerts")
+            states = [AlertState.NEW, AlertState.END] * 2
+            until(lambda: len({*receiver.taken("/hook")}) == len(states), services["alerts"])
+            said = services["alerts"].get("/metrics").text
+            assert services.stop() == dict.fromkeys(names, 0)
+        finally:
+            services.clean_up()
+
+        first_time = {one.alert.message_id: one.alert for one in receiver.posted}
+        assert [alert.state for alert in first_time.values()] == states
+        assert measured(said, "longwatch_lag_messages", topic="clips", group="alerts") is not None
