@@ -13,10 +13,15 @@ from typing import Annotated
 
 import typer
 
-from memory.spans import whole_stream
 from memory.values import WhenBehind
-from services import cli_backfill, cli_questions, cli_rules, cli_run, cli_topics
-from services.behind import skipped_ns
+from services import (
+    cli_backfill,
+    cli_keys,
+    cli_questions,
+    cli_rules,
+    cli_run,
+    cli_topics,
+)
 from services.console import (
     EXIT_FAILED,
     EXIT_USAGE,
@@ -27,17 +32,14 @@ from services.console import (
     stopped_by_signals,
     tools_of,
 )
-from services.coverage import asked_of
 from services.doctor import examine, is_well
-from services.errors import BadTime, NothingStored, SettingsError
+from services.errors import BadTime, SettingsError
 from services.export import export as export_footage
 from services.locks import Service, is_running
 from services.logs import log_to
-from services.moments import WallMoment, parse_bounds, parse_moment, show_ns
-from services.progress import progress_of
+from services.moments import WallMoment, parse_moment, show_ns
 from services.registry import NewStream
 from services.showing import (
-    StreamRow,
     checks_json,
     checks_table,
     exported_json,
@@ -46,8 +48,8 @@ from services.showing import (
     forgotten_line,
     streams_table,
 )
-from services.wiring import Stores, now_at, opened
-from streaming.messages import Span
+from services.streams import span_of, stream_rows
+from services.wiring import now_at, opened
 
 app = typer.Typer(
     name="longwatch",
@@ -157,6 +159,7 @@ def streams(context: typer.Context, as_json: Json = False) -> None:
 cli_questions.register(app)
 cli_rules.register(app)
 cli_topics.register(app)
+cli_keys.register(app)
 
 
 @app.command()
@@ -251,36 +254,6 @@ def demo(
     log_to(tools.err, level=logging.ERROR)
     with reported(tools, as_json=as_json), stopped_by_signals(stop := threading.Event()):
         run_demo(tools, minutes=minutes, keep=keep, as_json=as_json, stop=stop)
-
-
-def stream_rows(stores: Stores) -> list[StreamRow]:
-    record, served = stores.record, is_running(stores.settings, Service.CAPTURE)
-    return [
-        StreamRow(
-            spec=spec,
-            status=record.status(spec.stream_id),
-            progress=progress,
-            gaps=record.counts(spec.stream_id).gaps,
-            skipped_ns=skipped_ns(record, whole_stream(spec.stream_id)),
-            is_served=served,
-        )
-        for spec, progress in zip(record.streams(), progress_of(record), strict=True)
-    ]
-
-
-def span_of(stores: Stores, stream: str, start: str, end: str | None) -> Span:
-    """The span of a stream that two arguments mean; its end is cut to what there is.
-
-    Raises:
-        TimeError, NoSuchStream, NothingStored
-    """
-    now = now_at()
-    bounds = parse_bounds(start, end, now_at=now)
-    asked = asked_of(stores.record, [stores.registry.stream(stream)], bounds, now_at=now)
-    span = asked[0].span if asked else None
-    if span is None:
-        raise NothingStored(stream, start, end or "the end")
-    return span
 
 
 def wall_time_of(text: str) -> datetime:

@@ -26,6 +26,15 @@ Health = Annotated[
 ]
 
 
+Listen = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HOST:PORT",
+        help="Serve the HTTP API there, instead of LONGWATCH_LISTEN.",
+    ),
+]
+
+
 class On(StrEnum):
     """Where work is done."""
 
@@ -61,6 +70,7 @@ def up(
         bool, typer.Option(help="Stop when every file is at its end and remembered.")
     ] = False,
     health: Health = None,
+    listen: Listen = None,
     as_json: Json = False,
 ) -> None:
     """Start watching; stop with Ctrl-C.
@@ -77,7 +87,7 @@ def up(
         stopped_by_signals(stop),
         progress_display(tools.out, as_json=as_json) as show,
     ):
-        tools = tools.with_health(health)
+        tools = tools.with_checked(health=health, listen=listen)
         run_service(
             Running(
                 settings=tools.settings,
@@ -98,6 +108,7 @@ def run(  # noqa: PLR0913 - the options of a command
     gpus_each: GpusEach = 0,
     ray: RayAddress = None,
     health: Health = None,
+    listen: Listen = None,
     as_json: Json = False,
 ) -> None:
     """Run one service in a process of its own; stop it with SIGTERM or Ctrl-C.
@@ -115,7 +126,7 @@ def run(  # noqa: PLR0913 - the options of a command
     tools, stop = tools_of(context), threading.Event()
     begin_log(tools, service)
     with reported(tools, as_json=as_json, logs=True), stopped_by_signals(stop):
-        tools = tools.with_health(health)
+        tools = tools.with_checked(health=health, listen=listen)
         work = None
         if on is On.RAY:
             work = work_on_ray(service, Placement(workers, cpus_each, gpus_each, ray))

@@ -91,16 +91,15 @@ class Tools:
         given = {name: value for name, value in (("data", data), ("model", model)) if value}
         return replace(self, settings=self.settings.model_copy(update=given))
 
-    def with_health(self, health: str | None) -> "Tools":
-        """The same, telling its health there.
+    def with_checked(self, **given: str | None) -> "Tools":
+        """The same, with settings that an option gave; None gives nothing.
 
         Raises:
             SettingsError
         """
-        if health is None:
-            return self
-        checked = load_settings(health=health).health
-        return replace(self, settings=self.settings.model_copy(update={"health": checked}))
+        given = {name: value for name, value in given.items() if value is not None}
+        checked = load_settings(**given).model_dump(include=set(given))
+        return replace(self, settings=self.settings.model_copy(update=checked))
 
 
 def console_of(stream: TextIO) -> Console:

@@ -26,7 +26,7 @@ ServiceError
 ├── SettingsError               a setting that cannot be used
 ├── ModelUnavailable            the model that the settings name cannot be loaded
 ├── NoSuchFiles                 nothing to take in is there
-├── HealthAddressUnusable       nothing can listen where health is to be told
+├── AddressUnusable             nothing can listen where a service is told to
 ├── ClusterError
 │   ├── ClusterEngineMissing    Ray is not installed
 │   ├── ClusterUnreachable      there is no Ray cluster where one is looked for
@@ -225,9 +225,9 @@ class NoSuchFiles(ServiceError):
         self.source = source
 
 
-class HealthAddressUnusable(ServiceError):
-    def __init__(self, address: str, *, reason: str) -> None:
-        super().__init__(f"health cannot be told at {address} ({reason}); give another --health")
+class AddressUnusable(ServiceError):
+    def __init__(self, address: str, *, option: str, reason: str) -> None:
+        super().__init__(f"nothing can listen at {address} ({reason}); give another {option}")
         self.address = address
         self.reason = reason
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from services.errors import HealthAddressUnusable, reason_of
+from services.errors import AddressUnusable, reason_of
 from services.metrics import Metrics
 from services.readiness import Readiness
 
@@ -71,14 +71,16 @@ class Face:
         return Reply(HTTPStatus.OK, JSON, body)
 
 
-def problem(status: HTTPStatus, detail: str) -> Reply:
+def problem(status: HTTPStatus, detail: str, **more: Any) -> Reply:
+    """Problem details, with `more` members of ours."""
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": status.phrase,
         "status": status.value,
         "detail": detail,
+        **more,
     }
-    return Reply(status, PROBLEM, json.dumps(body, ensure_ascii=False).encode())
+    return Reply(status, PROBLEM, json.dumps(body).encode())
 
 
 @contextmanager
@@ -86,12 +88,12 @@ def listening(address: tuple[str, int] | None, face: Face) -> Generator[str | No
     """Reply to requests in a thread meanwhile; gives the URL. Without an address, do nothing.
 
     Raises:
-        HealthAddressUnusable: nothing can listen there.
+        AddressUnusable: nothing can listen there.
     """
     if address is None:
         yield None
         return
-    taken = _bound(*address)
+    taken = bound(*address, option="--health")
     server = _Server(face, taken)
     thread = threading.Thread(target=server.run, name="health", daemon=True)
     thread.start()
@@ -103,7 +105,12 @@ def listening(address: tuple[str, int] | None, face: Face) -> Generator[str | No
         thread.join(REQUEST_S)
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int, *, option: str) -> socket.socket:
+    """A socket that listens there; `option` is what named the address.
+
+    Raises:
+        AddressUnusable
+    """
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -117,7 +124,8 @@ def _bound(host: str, port: int) -> socket.socket:
             taken.close()
             raise
     except OSError as error:
-        raise HealthAddressUnusable(f"{host}:{port}", reason=reason_of(error)) from error
+        reason = reason_of(error)
+        raise AddressUnusable(f"{host}:{port}", option=option, reason=reason) from error
     return taken
 
 

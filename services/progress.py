@@ -82,17 +82,16 @@ def note_remembered(record: Record, spec: StreamSpec, until_ns: int) -> None:
 
 
 def progress_of(record: Record) -> list[StreamProgress]:
-    progress: list[StreamProgress] = []
-    for spec in record.streams():
-        status = record.status(spec.stream_id)
-        progress.append(
-            StreamProgress(
-                stream_id=spec.stream_id,
-                state=status.state if status else StreamState.STARTING.value,
-                detail=status.detail if status else "",
-                captured_ns=captured_until_ns(record, spec),
-                remembered_ns=remembered_until_ns(record, spec),
-                clips=record.counts(spec.stream_id).clips,
-            )
-        )
-    return progress
+    return [progress_of_stream(record, spec) for spec in record.streams()]
+
+
+def progress_of_stream(record: Record, spec: StreamSpec) -> StreamProgress:
+    status = record.status(spec.stream_id)
+    return StreamProgress(
+        stream_id=spec.stream_id,
+        state=status.state if status else StreamState.STARTING.value,
+        detail=status.detail if status else "",
+        captured_ns=captured_until_ns(record, spec),
+        remembered_ns=remembered_until_ns(record, spec),
+        clips=record.counts(spec.stream_id).clips,
+    )

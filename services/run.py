@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 from services.actions import Action, action_for
@@ -74,13 +75,13 @@ def run_alone(
     `work` is how, where that is not the service's own way.
 
     Raises:
-        DataDirectoryError, HealthAddressUnusable, ModelUnavailable, StoreError, BusError,
+        DataDirectoryError, AddressUnusable, AccessError, ModelUnavailable, StoreError, BusError,
         WorkerCrashed
     """
     process = Process.of(service, settings, load_engine)
     with (
         serving(settings, service),
-        told(settings, service, process.metrics, process.readiness),
+        told(settings, process.face),
     ):
         work_until(stop, process, work or WORK[service])
     log.info("%s stopped", service)
@@ -96,6 +97,10 @@ class Process:
     clock: WallClock
     metrics: Metrics
     readiness: Readiness
+
+    @property
+    def face(self) -> Face:
+        return Face(self.service, self.metrics, self.readiness)
 
     @classmethod
     def of(cls, service: Service, settings: Settings, load_engine: LoadEngine) -> "Process":
@@ -120,11 +125,11 @@ def work_until(stop: threading.Event, process: Process, work: "Work") -> None:
             )
             bus = starting.until_there("bus", lambda: stack.enter_context(opened_bus(settings)))
             parts = Parts(stores, bus, process.clock, process.metrics)
-            if settings.health_address is not None:
+            if settings.health_address is not None or service is Service.API:
                 observer = Observer(parts, readiness, (service,), now_at=now_at)
                 looking = repeated("observe", observer.look, every_s=LOOK_EVERY_S)
                 stack.enter_context(looking)
-            work(Alone(parts, process.load_engine, starting, readiness), stop)
+            work(Alone(parts, process.load_engine, starting, readiness, process.face), stop)
         except Stopped:
             pass
         except OURS:
@@ -136,11 +141,9 @@ def work_until(stop: threading.Event, process: Process, work: "Work") -> None:
 
 
 @contextmanager
-def told(
-    settings: Settings, service: str, metrics: Metrics, readiness: Readiness
-) -> Generator[None]:
+def told(settings: Settings, face: Face) -> Generator[None]:
     """Tell health and measurements meanwhile, if somebody wants to know."""
-    with listening(settings.health_address, Face(service, metrics, readiness)) as url:
+    with listening(settings.health_address, face) as url:
         if url is not None:
             log.info("health and metrics: %s", url)
         yield
@@ -184,6 +187,7 @@ class Alone:
     load_engine: LoadEngine
     starting: Starting
     readiness: Readiness
+    face: Face
 
     def engine(self) -> WatchingEngine:
         self.readiness.misses("model", "it is being loaded")
@@ -255,6 +259,20 @@ def alerts(alone: Alone, stop: threading.Event) -> None:
         worker.run(stop)
 
 
+def api(alone: Alone, stop: threading.Event) -> None:
+    from services.api import server
+
+    stores = alone.parts.stores
+    address = stores.settings.listen_address or server.DEFAULT_ADDRESS
+    with server.taken(address, stores.settings) as listening:
+        log.info("the API: %s", server.url_of(listening))
+        given = server.given_to_routes(stores, alone.face, alone.parts.clock, listening)
+        on_listening = partial(alone.readiness.has, "service")
+        server.serve(given, listening, stop, on_listening=on_listening)
+    if not stop.is_set():
+        raise WorkerCrashed(Service.API, reason="it listens no more; see above")
+
+
 Work = Callable[[Alone, threading.Event], None]
 
 WORK: dict[Service, Work] = {
@@ -263,4 +281,5 @@ WORK: dict[Service, Work] = {
     Service.INDEX: index,
     Service.ANSWER: answer,
     Service.ALERTS: alerts,
+    Service.API: api,
 }

@@ -124,6 +124,11 @@ class Settings(BaseSettings):
         description="Where a service tells its health and its measurements: HOST:PORT, such as "
         "127.0.0.1:9100, or [::1]:9100. Default: nowhere",
     )
+    listen: str | None = Field(
+        default=None,
+        description="Where the HTTP API listens: HOST:PORT. Default: 127.0.0.1:8080 with "
+        "`longwatch run api`, nowhere with `longwatch up`",
+    )
     log: LogFormat = Field(
         default=LogFormat.TEXT,
         description="How a service logs: text, or json for one JSON object a line.",
@@ -159,16 +164,20 @@ class Settings(BaseSettings):
                     raise ValueError(f"{security} needs LONGWATCH_{field.upper()} too")
         return security
 
-    @field_validator("health")
+    @field_validator("health", "listen")
     @classmethod
-    def _must_be_an_address(cls, health: str | None) -> str | None:
-        if health is not None:
-            address_of(health)
-        return health
+    def _must_be_an_address(cls, address: str | None) -> str | None:
+        if address is not None:
+            address_of(address)
+        return address
 
     @property
     def health_address(self) -> tuple[str, int] | None:
         return address_of(self.health) if self.health else None
+
+    @property
+    def listen_address(self) -> tuple[str, int] | None:
+        return address_of(self.listen) if self.listen else None
 
     @property
     def bus_path(self) -> Path:
@@ -197,6 +206,10 @@ class Settings(BaseSettings):
     @property
     def credentials_path(self) -> Path:
         return self.data / "credentials"
+
+    @property
+    def keys_path(self) -> Path:
+        return self.data / "keys.json"
 
     @property
     def redis_url(self) -> str | None:

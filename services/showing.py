@@ -4,8 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -14,61 +13,16 @@ from rich.table import Table
 from rich.text import Text
 
 from memory.forgetting import Forgotten
-from memory.values import StreamSpec, StreamStatus
 from services.doctor import Check, Health
 from services.export import Exported
 from services.moments import show_ns
 from services.progress import StreamProgress
+from services.streams import StreamRow
 from services.topics import TopicState
 from streaming.messages import NS_PER_S, Answer, Citation, Coverage, Verdict
-from streaming.progress import StreamState
 
 MAX_SHOWN = 12  # moments under an answer; --json has them all
 MARK_OF_HEALTH = {Health.OK: "✓", Health.WARNING: "!", Health.MISSING: "✗", Health.OPTIONAL: "-"}
-LASTING = (StreamState.ENDED, StreamState.FAILED)  # states that outlive the service
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRow:
-    """A stream as `longwatch streams` shows it."""
-
-    spec: StreamSpec
-    status: StreamStatus | None
-    progress: StreamProgress
-    gaps: int
-    skipped_ns: int
-    is_served: bool
-
-    @property
-    def state(self) -> str:
-        """What the stream does; without a service it does nothing, whatever was said last."""
-        if self.status is not None and (self.status.state in LASTING or self.is_served):
-            return self.status.state
-        return (StreamState.STARTING if self.is_served else StreamState.PAUSED).value
-
-    @property
-    def detail(self) -> str:
-        if self.state == StreamState.PAUSED and not self.is_served:
-            return "no service runs"
-        return self.status.detail if self.status else ""
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "name": self.spec.stream_id,
-            "url": self.spec.url,
-            "realtime": self.spec.realtime,
-            "state": self.state,
-            "detail": self.detail,
-            "epoch_at": _iso(self.spec.epoch_at),
-            "captured_ns": self.progress.captured_ns,
-            "remembered_ns": self.progress.remembered_ns,
-            "clips": self.progress.clips,
-            "gaps": self.gaps,
-            "skipped_ns": self.skipped_ns,
-            "when_behind": self.spec.when_behind,
-            "counters": self.status.counters if self.status else {},
-            "updated_at": _iso(self.status.updated_at) if self.status else None,
-        }
 
 
 def streams_table(rows: Sequence[StreamRow]) -> Table:
@@ -283,7 +237,3 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold")
     return table
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None

@@ -7,14 +7,16 @@ where it was when it starts again.
 """
 
 import logging
+import socket
 import threading
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 
 from memory.errors import StoreError
 from services.actions import Action, action_for
 from services.alerts.courier import LOOK_EVERY_S as LOOK_FOR_ALERTS_S
+from services.health import Face
 from services.index import IndexKeeper
 from services.locks import Service, alone
 from services.metrics import Metrics
@@ -47,6 +49,7 @@ from services.wiring import (
     wall_clock,
 )
 from streaming.bus import lag
+from streaming.clock import WallClock
 from streaming.errors import BusError
 from streaming.messages import NS_PER_S
 
@@ -72,14 +75,17 @@ def run_service(running: Running, stop: threading.Event) -> None:
     """Run until `stop` is set, or until there is nothing left to do if that is wanted.
 
     Raises:
-        DataDirectoryError, HealthAddressUnusable, ModelUnavailable, StoreError, WorkerCrashed
+        DataDirectoryError, AddressUnusable, AccessError, ModelUnavailable, StoreError,
+        WorkerCrashed
     """
     settings, clock, metrics = running.settings, wall_clock(), Metrics("up")
     readiness = Readiness(metrics, monotonic_ns=clock.monotonic_ns)
+    face = Face("up", metrics, readiness)
     with (
         alone(settings),
         tracing_as("up") as metrics.tracer,
-        told(settings, "up", metrics, readiness),
+        told(settings, face),
+        listening_for_api(settings) as listening,
         opened(settings, make=True) as stores,
         opened_bus(settings) as bus,
     ):
@@ -87,14 +93,57 @@ def run_service(running: Running, stop: threading.Event) -> None:
         observer = Observer(parts, readiness, tuple(Service), now_at=now_at)
         looking = repeated("observe", observer.look, every_s=LOOK_EVERY_S)
         with looking if settings.health_address else nullcontext():
-            _Whole(running, parts, readiness).run(stop)
+            beside = None if listening is None else _Api(settings, face, clock, listening).run
+            _Whole(running, parts, readiness, beside).run(stop)
+
+
+@contextmanager
+def listening_for_api(settings: Settings) -> Generator[socket.socket | None]:
+    """A socket for the API, where it is wanted."""
+    if settings.listen_address is None:
+        yield None
+        return
+    from services.api.server import taken, url_of
+
+    with taken(settings.listen_address, settings) as listening:
+        log.info("the API: %s", url_of(listening))
+        yield listening
+
+
+@dataclass(frozen=True, slots=True)
+class _Api:
+    """The API, which reads as another process would, so that it keeps no writer waiting."""
+
+    settings: Settings
+    face: Face
+    clock: WallClock
+    listening: socket.socket
+
+    def run(self, stop: threading.Event) -> None:
+        from services.api.server import given_to_routes, serve
+
+        with opened(self.settings) as reading:
+            serve(
+                given_to_routes(reading, self.face, self.clock, self.listening),
+                self.listening,
+                stop,
+            )
 
 
 class _Whole:
-    def __init__(self, running: Running, parts: Parts, readiness: Readiness) -> None:
+    """`beside` is what else runs in a thread of its own, if something does."""
+
+    def __init__(
+        self,
+        running: Running,
+        parts: Parts,
+        readiness: Readiness,
+        beside: Callable[[threading.Event], None] | None,
+    ) -> None:
         self._running = running
         self._parts = parts
         self._readiness = readiness
+        self._beside = beside
         self._threads = Threads()
         self._supervisor = supervisor_of(parts, stood_in={Service.INDEX})
         self._told_ns = 0
@@ -104,6 +153,9 @@ class _Whole:
         threads = self._threads
         capture = threads.start("capture", self._supervisor.run)
         watch = threads.start("watch", self._watch)
+        started = [capture, watch]
+        if self._beside is not None:
+            started.append(threads.start(Service.API, self._beside))
         try:
             while not stop.is_set() and threads.failure is None:
                 if self._look():
@@ -111,7 +163,7 @@ class _Whole:
                 stop.wait(TICK_S)
         finally:
             threads.stop.set()
-            for thread in (capture, watch):
+            for thread in started:
                 thread.join()
         self._running.on_progress(progress_of(self._parts.stores.record))
         if threads.failure is not None:

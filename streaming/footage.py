@@ -100,6 +100,20 @@ class FootageStore:
                 raise FootageUnavailable(self.url, reason=_reason(error)) from error
             yield copy
 
+    def head(self, uri: str, size_bytes: int) -> bytes:
+        """The first bytes of a segment.
+
+        Raises:
+            FootageMissing, FootageUnavailable, BadFootageAddress
+        """
+        path = self._path(uri)
+        try:
+            return bytes(self._fs.cat_file(path, start=0, end=size_bytes))
+        except FileNotFoundError as error:
+            raise FootageMissing(uri) from error
+        except OSError as error:
+            raise FootageUnavailable(self.url, reason=_reason(error)) from error
+
     def delete(self, uri: str) -> None:
         """Remove a segment; one that is gone already is no error."""
         path = self._path(uri)

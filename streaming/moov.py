@@ -1,4 +1,4 @@
-"""Tell why an MP4 file cannot be opened, where its boxes tell."""
+"""What the boxes of an MP4 file tell: why it cannot be opened, and where its media begins."""
 
 from pathlib import Path
 
@@ -20,4 +20,20 @@ def why_invalid(path: Path | None) -> str | None:
             at += length if length >= 8 else size
     if kinds and kinds[0] == b"ftyp" and b"moov" not in kinds:
         return "its index, the moov box, is missing: the recording was cut short"
+    return None
+
+
+def media_offset_bytes(head: bytes) -> int | None:
+    """Where the first fragment of a fragmented MP4 file begins; None where `head` has none.
+
+    What lies before is what a player needs to know first (the initialisation section).
+    """
+    at = 0
+    while at + 8 <= len(head):
+        length, kind = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]
+        if kind == b"moof":
+            return at
+        if length < 8:
+            return None
+        at += length
     return None

@@ -115,6 +115,12 @@ def test_several_containers_may_analyse(name: str) -> None:
     assert not {"ports", "container_name", "hostname"} & one.settings.keys()
 
 
+def test_the_api_listens_where_its_port_leads() -> None:
+    (port,) = ALL["api"].settings["ports"]
+
+    assert ALL["api"].environment["LONGWATCH_LISTEN"] == f"0.0.0.0:{port.rpartition(':')[2]}"
+
+
 def test_nothing_listens_beyond_this_machine() -> None:
     ports = [port for one in ALL.values() for port in one.settings.get("ports", ())]
 

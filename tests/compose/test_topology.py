@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from typing import Any
 
+import httpx2
 import pytest
 
 from memory.dump import dump
@@ -27,6 +29,7 @@ from tests.services.films import film, story
 from tests.services.processes import Services, measured, until
 from tests.streaming.servers import free_port
 
+ANY_ADDRESS = "0.0.0.0:8080"
 SLOWNESS_S = "0.2"
 CLIPS = 12
 FILM = story(("dark", 31), ("bright", 9), ("dim", 30), ("dark", 25), ("bright", 25))
@@ -55,13 +58,14 @@ def stack(there: dict[str, str], tmp_path: Path) -> Iterator[Services]:
         for in_file, here in there.items():
             value = value.replace(in_file, here)
         mapped[name] = value
-    del mapped["LONGWATCH_HEALTH"]  # each has a port of its own here
+    del mapped["LONGWATCH_HEALTH"]  # each has a port of its own here, also for the API
     services = Services(
         {one.name: one.command for one in started},
         environment={**mapped, "SCRIPTED_SLOWNESS_S": SLOWNESS_S},
         logs=tmp_path / "logs",
     )
-    assert all(one.environment.keys() == started[0].environment.keys() for one in started)
+    common = {"LONGWATCH_LISTEN": ANY_ADDRESS, **started[0].environment}
+    assert all(common.items() >= one.environment.items() for one in started)
     yield services
     services.clean_up()
 
@@ -125,8 +129,10 @@ def test_the_topology_remembers_answers_and_outlives_kills(stack: Services, tmp_
     asked = stack.command("ask", "when: a bright light", "--json")
     assert asked.returncode == 0, asked.stderr
     assert json.loads(asked.stdout)["evidence"][0]["span"]["start_ns"] == 31_000_000_000
+    by_http = asked_by_http(stack)
+    assert by_http["evidence"][0]["span"]["start_ns"] == 31_000_000_000
     told = {name: stack[name].get("/metrics").text for name in Service}
-    assert measured(told[Service.ANSWER], "longwatch_answers_total", outcome="found") == 1
+    assert measured(told[Service.ANSWER], "longwatch_answers_total", outcome="found") == 2
     assert measured(told[Service.CAPTURE], "longwatch_captured_seconds", stream="cam") == 120
     until(lambda: lag_of(stack, "analyse") == 0, stack["analyse"])
     until(lambda: lag_of(stack, "index") == 0, stack["index"])
@@ -136,6 +142,18 @@ def test_the_topology_remembers_answers_and_outlives_kills(stack: Services, tmp_
     assert memory_of(settings) == memory_of(undisturbed)
     assert not settings.record_path.exists()
     assert not settings.bus_path.exists()
+
+
+def asked_by_http(stack: Services) -> dict[str, Any]:
+    """The answer that the API gives to whoever has a key, and to nobody else."""
+    added = stack.command("key", "add", "me")
+    assert added.returncode == 0, added.stderr
+    url = f"http://127.0.0.1:{stack['api'].api_port}/v1/chat/completions"
+    asked = {"messages": [{"role": "user", "content": "when: a bright light"}]}
+    with httpx2.Client(trust_env=False, timeout=60) as client:
+        assert client.post(url, json=asked).status_code == 401
+        key = {"Authorization": f"Bearer {added.stdout.strip()}"}
+        return client.post(url, json=asked, headers=key).json()
 
 
 def lag_of(stack: Services, group: str) -> float | None:

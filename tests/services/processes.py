@@ -38,13 +38,17 @@ class Process:
         log: Path,
         program: Sequence[str] = SCRIPTED,
     ) -> None:
-        self.port = free_port()
+        self.port, self.api_port = free_port(), free_port()
         self._log = log
         with log.open("ab") as out:
             self._popen = subprocess.Popen(
                 [sys.executable, *program, *arguments],
                 cwd=ROOT,
-                env={"LONGWATCH_HEALTH": f"127.0.0.1:{self.port}", **environment},
+                env={
+                    "LONGWATCH_HEALTH": f"127.0.0.1:{self.port}",
+                    "LONGWATCH_LISTEN": f"127.0.0.1:{self.api_port}",
+                    **environment,
+                },
                 stdout=out,
                 stderr=out,
             )

@@ -11,13 +11,13 @@ from memory.dict_record import DictRecord
 from memory.spans import whole_stream
 from memory.values import StreamSpec, WhenBehind
 from services.behind import put_skipped, skipped_ns
-from services.cli import stream_rows
 from services.coverage import asked_of, coverage_of
 from services.errors import WorkerCrashed
 from services.export import export
 from services.metrics import Metrics
 from services.moments import Bounds
 from services.settings import Settings
+from services.streams import stream_rows
 from services.wiring import opened
 from streaming.clock import WallClock
 from streaming.messages import NS_PER_S, GapReason, StreamEnded

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from services import health
-from services.errors import HealthAddressUnusable
+from services.errors import AddressUnusable
 from services.health import LIVE, METRICS, READY, Face, listening
 from services.metrics import Metrics, Stage
 from services.readiness import STALE_NS, Readiness
@@ -130,7 +130,7 @@ def test_an_address_that_is_taken_is_named(address: tuple[str, int], told: Told)
     host, port = address
 
     with (
-        pytest.raises(HealthAddressUnusable, match=f"{host}:{port} .*in use"),
+        pytest.raises(AddressUnusable, match=f"{host}:{port} .*in use"),
         listening(address, told.face),
     ):
         pass

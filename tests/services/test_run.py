@@ -21,7 +21,6 @@ from tests.services.processes import Services, measured, until
 from tests.services.scripted_engine import WIDTH
 from tests.services.test_cli import run
 
-KILLS = 4
 SLOWNESS_S = "0.15"
 """How long a note takes, so that there is something to kill."""
 
@@ -62,7 +61,7 @@ def clips_of(settings: Settings) -> int:
         return stores.record.counts().clips
 
 
-def test_four_processes_remember_and_answer_what_one_does(
+def test_processes_of_their_own_remember_and_answer_what_one_does(
     empty: Settings, remembered_once: Path, light_film: Path, services_on: Made
 ) -> None:
     services = services_on(empty)
@@ -107,7 +106,7 @@ def test_whichever_is_killed_whenever_the_memory_is_that_of_an_undisturbed_run(
 
     services, random = services_on(empty, SCRIPTED_SLOWNESS_S=SLOWNESS_S), Random(7)
     services.start()
-    victims = [*Service] * (KILLS // len(Service))
+    victims = [*Service]
     random.shuffle(victims)
     services["analyse"].until_ready()
     for victim in victims:

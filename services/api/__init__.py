@@ -1,0 +1,1 @@
+"""The HTTP API: a face on the functions that the commands use."""

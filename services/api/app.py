@@ -1,0 +1,31 @@
+"""The app: all routes, and what holds for each of them."""
+
+from fastapi import FastAPI
+
+from services.api import chat, clips, footage, health, problems, search, streams
+from services.api.given import Given
+from services.api.limits import MAX_BODY_BYTES, Impatience
+
+DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
+VERSION = "1"
+PARTS = (health, streams, search, clips, footage, chat)
+
+
+def app_of(given: Given | None = None) -> FastAPI:
+    """The app; without what it works with, it can only say what it offers."""
+    app = FastAPI(
+        title="Longwatch",
+        description=DESCRIPTION,
+        version=VERSION,
+        docs_url=None,  # their pages load scripts of others
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=MAX_BODY_BYTES,
+        responses=problems.RESPONSES,
+    )
+    app.state.given = given
+    app.add_middleware(Impatience)
+    problems.register(app)
+    for part in PARTS:
+        app.include_router(part.routes)
+    return app
