@@ -83,6 +83,9 @@ class Metrics:
             "Media time that was skipped or thinned because analysis was behind",
             *("stream", "policy"),
         )
+        self._deleted = self._counter(
+            "footage_deleted_bytes", "Footage deleted because the disk was full", "stream"
+        )
         self._retries = self._counter("retries", "Times work waited for something", "reason")
         self._answers = self._counter("answers", "Questions, by what came of them", "outcome")
         self._lag = self._gauge(
@@ -113,6 +116,7 @@ class Metrics:
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._lost, self._drops, self._shed),
+            self._deleted,
             *(self._captured, self._remembered, self._behind),
         )
         self._streams: set[str] = set()
@@ -143,6 +147,9 @@ class Metrics:
 
     def shed(self, stream_id: str, policy: str, seconds: float) -> None:
         self._shed.labels(self._seen(stream_id), policy).inc(seconds)
+
+    def footage_deleted(self, stream_id: str, size_bytes: int) -> None:
+        self._deleted.labels(self._seen(stream_id)).inc(size_bytes)
 
     def retried(self, error: Exception) -> None:
         self._retries.labels(type(error).__name__).inc()

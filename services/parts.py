@@ -22,12 +22,14 @@ from services.progress import PAUSED, cursor_of
 from services.remember import Rememberer
 from services.requests import OnText, Request, Result, respond
 from services.resident import Resident
+from services.room import SelfClearingFootage
 from services.signing import secret_of
 from services.wiring import Stores, WatchingEngine, now_ns
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
 from streaming.decode import Decoding
+from streaming.footage import FootageStore
 from streaming.messages import (
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
@@ -69,11 +71,19 @@ def supervisor_of(parts: Parts, *, stood_in: Collection[Service]) -> Supervisor:
         stores.record.set_cursor(cursor_of(PAUSED, spec), 0)
     return Supervisor(
         CaptureParts(
-            *(stores.record, stores.registry, parts.bus, stores.footage, parts.clock),
+            *(stores.record, stores.registry, parts.bus, footage_of(parts), parts.clock),
             metrics=parts.metrics,
             options=SourceOptions(ca_file=stores.settings.camera_ca_file),
         )
     )
+
+
+def footage_of(parts: Parts) -> FootageStore:
+    """Where captures store, which is where all read."""
+    stores = parts.stores
+    if stores.settings.when_full == "wait":
+        return stores.footage
+    return SelfClearingFootage(stores.settings.footage, record=stores.record, metrics=parts.metrics)
 
 
 def analyst_of(

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     behind_s: float = Field(
         default=60.0, ge=10, description="How many seconds behind live that is done from."
     )
+    when_full: Literal["wait", "delete-oldest"] = Field(
+        default="wait",
+        description="What is done when the disk is full: wait, or delete-oldest, the oldest "
+        "footage that is remembered already.",
+    )
     redis: SecretStr | None = Field(
         default=None,
         description="Redis server that holds the record, as a redis://, rediss:// or unix:// URL; "

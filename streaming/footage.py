@@ -131,14 +131,16 @@ class FootageStore:
     def segments(self, stream_id: str, *, from_ns: int = 0) -> list[StoredSegment]:
         """The segments of a stream that end after `from_ns`, in order of time."""
         first_day = f"d{max(0, from_ns // DAY_NS - 1):05}"  # one may begin the day before
-        found = [
-            segment
-            for day in self._children(stream_id)
-            if day.rpartition("/")[2] >= first_day
-            for segment in self._segments_of(stream_id, day)
-            if segment.span.end_ns > from_ns
-        ]
-        return sorted(found, key=lambda segment: (segment.span.start_ns, segment.span.end_ns))
+        return [one for one in self.oldest(stream_id, first_day) if one.span.end_ns > from_ns]
+
+    def oldest(self, stream_id: str, first_day: str = "") -> Iterator[StoredSegment]:
+        """The segments of a stream in order of time; each day is looked at when it is reached."""
+        for day in self._children(stream_id):
+            if self._name(day) >= first_day:
+                yield from sorted(
+                    self._segments_of(stream_id, day),
+                    key=lambda segment: (segment.span.start_ns, segment.span.end_ns),
+                )
 
     def usage_bytes(self, stream_id: str | None = None) -> int:
         """How much is stored, of one stream or of all."""
