@@ -5,10 +5,12 @@ waits until all are captured again, asks, searches, and forgets what is old of e
 """
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 from services.forget import forget_span, forget_whole
 from services.locks import Service
@@ -83,9 +85,10 @@ class Living:
     def begin(self) -> None:
         """Wait for the services, and for what they capture."""
         for name in Service:
-            self._until(lambda name=name: self._services[name].get("/v1/ready").status == 200)
+            process = self._services[name]
+            until(lambda p=process: p.get("/v1/ready").status == 200, process, within_s=PATIENCE_S)
         self._publish()
-        self._until(lambda: (self._broadcaster.hls / "1.m3u8").exists())
+        until(lambda: (self._broadcaster.hls / "1.m3u8").exists())
         for name in self._urls:
             self._add(name)
         self._until_more("segments", dict.fromkeys(self._urls, 0))
@@ -142,10 +145,15 @@ class Living:
 
     def _until_more(self, what: str, before: dict[str, int]) -> None:
         """Wait until capture has counted more of something than before, of each stream."""
-        self._until(lambda: all(self._count(name, what) > count for name, count in before.items()))
-
-    def _until(self, is_so: Callable[[], bool]) -> None:
-        until(is_so, *(self._services[name] for name in Service), within_s=PATIENCE_S)
+        give_up_s = time.monotonic() + PATIENCE_S
+        while same := [name for name, count in before.items() if self._count(name, what) <= count]:
+            for name in Service:
+                if self._services[name].has_ended:
+                    pytest.fail(f"{name} ended:\n{self._services[name].log[-3000:]}")
+            if time.monotonic() > give_up_s:
+                told = {name: self._stores.record.status(name) for name in same}
+                pytest.fail(f"after {PATIENCE_S:.0f} s no more {what}: {told}")
+            time.sleep(0.1)
 
     def _count(self, name: str, what: str) -> int:
         status = self._stores.record.status(name)
