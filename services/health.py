@@ -150,7 +150,7 @@ class _Server:
             if self._clients <= MAX_CLIENTS:
                 async with asyncio.timeout(REQUEST_S):
                     await self._exchange(reader, writer)
-        except (TimeoutError, ConnectionError):
+        except OSError:
             pass  # it does not read, does not write, or has gone: nobody is left to be told
         finally:
             self._clients -= 1

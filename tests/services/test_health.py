@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ import pytest
 
 from services import health
 from services.errors import AddressUnusable
-from services.health import LIVE, METRICS, READY, Face, listening
+from services.health import LIVE, METRICS, READY, Face, Reply, listening
 from services.metrics import Metrics, Stage
 from services.readiness import STALE_NS, Readiness
 from services.settings import address_of
@@ -124,6 +125,27 @@ def test_whoever_does_not_speak_is_let_go_and_keeps_nobody_waiting(
             client.close()
         with urllib.request.urlopen(url + LIVE, timeout=10) as reply:
             assert reply.status == 200
+
+
+def test_whoever_goes_before_the_reply_comes_is_no_error(
+    told: Told, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    has_gone, reply = threading.Event(), told.face.reply(method="GET", path=LIVE)
+
+    def late(method: str, path: str) -> Reply:
+        has_gone.wait(10)
+        return reply
+
+    monkeypatch.setattr(Face, "reply", lambda self, method, path: late(method, path))
+    with listening(LOCAL, told.face) as url:
+        assert url is not None
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2]))) as client:
+            client.sendall(b"GET /v1/live HTTP/1.1\r\n\r\n")
+        has_gone.set()
+        with urllib.request.urlopen(url + LIVE, timeout=10) as answered:
+            assert answered.status == 200
+
+    assert caplog.text == ""
 
 
 def test_an_address_that_is_taken_is_named(address: tuple[str, int], told: Told) -> None:
