@@ -28,6 +28,7 @@ from memory.index_files import (
 )
 from memory.record import Record, Within
 from memory.scout import BATCH_ROWS, Scout
+from memory.shards import ALL, Shard
 from memory.values import DAY_NS, Hit, Mark, Vector
 from streaming.messages import Span
 
@@ -145,14 +146,17 @@ class FaissIndex:
             )
 
     @classmethod
-    def load(cls, directory: Path, *, width: int, embedder_id: str) -> "FaissIndex":
-        """Read back what `save` wrote, or `DamagedIndex`."""
+    def load(
+        cls, directory: Path, *, width: int, embedder_id: str, shard: Shard = ALL
+    ) -> "FaissIndex":
+        """Read back what `save` wrote, or a shard of it, or `DamagedIndex`."""
         manifest = read_manifest(directory, embedder_id=embedder_id, width=width)
         index = cls(width=width, embedder_id=embedder_id)
         one_thread()
-        for entry in manifest.partitions:
+        entries = [entry for entry in manifest.partitions if shard.holds(entry.stream_id)]
+        for entry in entries:
             index._adopt(read_partition(directory, entry, width=width), entry)
-        if len(index) != manifest.clips:
+        if len(index) != sum(entry.clips for entry in entries):
             raise DamagedIndex(str(directory), detail="a clip is in it twice")
         index.mark = manifest.mark
         return index
@@ -259,16 +263,19 @@ class OpenedIndex:
         return removed
 
 
-def open_index(directory: Path, record: Record, *, width: int, embedder_id: str) -> OpenedIndex:
+def open_index(
+    directory: Path, record: Record, *, width: int, embedder_id: str, shard: Shard = ALL
+) -> OpenedIndex:
     """The saved index brought up to date; built from the record where that is of no use.
 
-    Nothing is written until `save`.
+    Nothing is written until `save`, which is for an index of all shards.
     """
     index, why = FaissIndex(width=width, embedder_id=embedder_id), None
     for _ in range(_LOADS):
         try:
-            index, why = FaissIndex.load(directory, width=width, embedder_id=embedder_id), None
+            index = FaissIndex.load(directory, width=width, embedder_id=embedder_id, shard=shard)
+            why = None
             break
         except DamagedIndex as error:
             why = error.detail
-    return OpenedIndex(index, directory, why, catch_up(index, record))
+    return OpenedIndex(index, directory, why, catch_up(index, record, shard))

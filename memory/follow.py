@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from memory.index import ClipIndex
 from memory.record import Record
+from memory.shards import ALL, Shard
 
 
 class CaughtUp(NamedTuple):
@@ -19,8 +20,8 @@ class CaughtUp(NamedTuple):
     foreign: int = 0
 
 
-def catch_up(index: ClipIndex, record: Record) -> CaughtUp:
-    """Make the index hold what the record holds of its embedder's vectors."""
+def catch_up(index: ClipIndex, record: Record, shard: Shard = ALL) -> CaughtUp:
+    """Make the index hold what the record holds of its embedder's vectors, in that shard."""
     now, held = record.mark(), index.mark
     if held == now:
         return CaughtUp()
@@ -32,6 +33,8 @@ def catch_up(index: ClipIndex, record: Record) -> CaughtUp:
         removed += index.remove(index.clip_ids() - record.clip_ids())
     put = foreign = 0
     for clip in record.vectors(after_revision=held.revision):
+        if not shard.holds(clip.span.stream_id):
+            continue
         if clip.model_id == index.embedder_id:
             index.put(clip.clip_id, clip.span, clip.text_vector, clip.visual_vector)
             put += 1

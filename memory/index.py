@@ -27,7 +27,17 @@ class VectorKind(StrEnum):
     VISUAL = "visual"
 
 
-class ClipIndex(Protocol):
+class ClipSearch(Protocol):
+    """What recall asks of vectors, wherever they are."""
+
+    def search(
+        self, query: Vector, *, kind: VectorKind, limit: int, within: Within = None
+    ) -> list[Hit]:
+        """The nearest clips, best first; among equals the earlier. Fewer if fewer are held."""
+        ...
+
+
+class ClipIndex(ClipSearch, Protocol):
     """Vectors by clip id. Safe to call from several threads."""
 
     width: int
@@ -44,12 +54,6 @@ class ClipIndex(Protocol):
         ...
 
     def clear(self) -> None: ...
-
-    def search(
-        self, query: Vector, *, kind: VectorKind, limit: int, within: Within = None
-    ) -> list[Hit]:
-        """The nearest clips, best first; among equals the earlier. Fewer if fewer are held."""
-        ...
 
     def clip_ids(self) -> set[str]: ...
 

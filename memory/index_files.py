@@ -48,6 +48,10 @@ class PartitionEntry(BaseModel):
     digest: str
     clips: int
 
+    @property
+    def stream_id(self) -> str:
+        return self.file.partition(".")[0]
+
 
 class Manifest(BaseModel):
     """What a saved index is: whose vectors, how wide, how many, and how far of which record."""

@@ -79,6 +79,7 @@ ACTIONS: dict[type[Exception], Action] = {
     models.UnparsableReply: Action.SET_ASIDE,
     services.ModelUnavailable: Action.CRASH,
     services.SettingsError: Action.CRASH,
+    services.ShardAway: Action.RETRY,
     services.WorkerCrashed: Action.CRASH,
 }
 

@@ -119,7 +119,8 @@ def run(  # noqa: PLR0913 - the options of a command
     with Kafka, any number of `analyse`, which share the work.
 
     With [bold]--on ray[/], analysis is done by workers that Ray places on the machines of a
-    cluster, and replaces when they or their machines fail.
+    cluster, and replaces when they or their machines fail; to answer, each of them holds the
+    vectors of some of the streams.
     """
     from services.run import run_alone
 
@@ -144,7 +145,12 @@ def work_on_ray(service: Service, placement: Placement) -> "Work":
         SettingsError: that one does not.
     """
     from services.on_ray.crew import analyse_on_ray
+    from services.on_ray.shards import answer_on_ray
 
-    if service is not Service.ANALYSE:
-        raise SettingsError(f"{service} does not run on Ray; leave out --on")
-    return lambda alone, stop: analyse_on_ray(alone, placement, stop)
+    match service:
+        case Service.ANALYSE:
+            return lambda alone, stop: analyse_on_ray(alone, placement, stop)
+        case Service.ANSWER:
+            return lambda alone, stop: answer_on_ray(alone, placement, stop)
+        case _:
+            raise SettingsError(f"{service} does not run on Ray; leave out --on")

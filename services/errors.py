@@ -30,7 +30,8 @@ ServiceError
 ├── ClusterError
 │   ├── ClusterEngineMissing    Ray is not installed
 │   ├── ClusterUnreachable      there is no Ray cluster where one is looked for
-│   └── ClusterFailed           it cannot do, or go on with, what it was given
+│   ├── ClusterFailed           it cannot do, or go on with, what it was given
+│   └── ShardAway               a part of the index cannot be searched just now
 ├── ExportError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
@@ -253,6 +254,15 @@ class ClusterUnreachable(ClusterError):
 class ClusterFailed(ClusterError):
     def __init__(self, reason: str) -> None:
         super().__init__(f"the Ray cluster cannot go on ({reason}); see: ray status")
+        self.reason = reason
+
+
+class ShardAway(ClusterError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"a shard of the index cannot be searched ({reason}); it is started anew where there "
+            "is room, so try again, and see: ray status"
+        )
         self.reason = reason
 
 

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from memory.faiss_index import FaissIndex, OpenedIndex, open_index
 from memory.follow import catch_up
 from memory.record import Record
+from memory.shards import ALL, Shard
 from memory.values import ClipVectors, Mark
 from services.logs import about
 from services.tracing import CarryingTracer, Tracer, context_of, continuing
@@ -116,17 +117,18 @@ class IndexKeeper:
 class FollowedIndex:
     """A copy that follows the record, and is never saved. May be used from any thread."""
 
-    def __init__(self, opened: OpenedIndex, record: Record) -> None:
-        self._index = opened.index
+    def __init__(self, opened: OpenedIndex, record: Record, shard: Shard = ALL) -> None:
+        self.index = opened.index
         self._record = record
+        self._shard = shard
         self._following = threading.Lock()
         _say_if_rebuilt(opened)
 
     def up_to_date(self) -> FaissIndex:
         """The index with all that the record holds; where nothing is new, that takes one look."""
         with self._following:
-            catch_up(self._index, self._record)
-        return self._index
+            catch_up(self.index, self._record, self._shard)
+        return self.index
 
 
 def newest_vectors(record: Record) -> ClipVectors | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from memory.errors import DamagedTokens, ForeignTokens, TokensMissing
 from memory.events import Occurrence, matches
-from memory.index import ClipIndex, VectorKind
+from memory.index import ClipSearch, VectorKind
 from memory.recall import recall
 from memory.record import Record
 from memory.tokens import TokenStore
@@ -53,7 +53,7 @@ class Looker:
     """Looks at clips that are remembered."""
 
     def __init__(
-        self, *, engine: Engine, record: Record, tokens: TokenStore, index: ClipIndex
+        self, *, engine: Engine, record: Record, tokens: TokenStore, index: ClipSearch
     ) -> None:
         self._engine = engine
         self._record = record

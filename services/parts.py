@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from memory.forgetting import finish_forgetting
-from memory.index import ClipIndex
+from memory.index import ClipSearch
 from services.alerts.book import RuleBook
 from services.alerts.courier import Courier
 from services.alerts.judging import Judge
@@ -180,7 +180,7 @@ def courier_of(parts: Parts) -> Courier:
 def resident_of(
     parts: Parts,
     engine: WatchingEngine,
-    index: Callable[[], ClipIndex],
+    index: Callable[[], ClipSearch],
     *,
     turn: Turn = nullcontext,
     on_listening: Callable[[], None] = lambda: None,

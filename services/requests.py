@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
-from memory.index import ClipIndex
+from memory.index import ClipSearch
 from models.engine import Engine
 from services.answer import Answerer, Question, checked
 from services.console import OURS
@@ -123,7 +123,7 @@ def respond(
     request: Request,
     stores: Stores,
     engine: Engine,
-    index: ClipIndex,
+    index: ClipSearch,
     *,
     on_text: OnText,
     tracer: Tracer | None = None,
@@ -149,14 +149,14 @@ def _search(request: SearchRequest, stores: Stores, looker: Looker) -> FoundClip
     return FoundClips(clips=tuple(note for note in notes if note is not None))
 
 
-def looker_of(stores: Stores, engine: Engine, index: ClipIndex) -> Looker:
+def looker_of(stores: Stores, engine: Engine, index: ClipSearch) -> Looker:
     return Looker(engine=engine, record=stores.record, tokens=stores.tokens, index=index)
 
 
 def answerer_of(
     stores: Stores,
     engine: Engine,
-    index: ClipIndex,
+    index: ClipSearch,
     *,
     now_at: Callable[[], datetime] = now_at,
     tracer: Tracer | None = None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from memory.index import ClipSearch
 from services.actions import Action, action_for
 from services.alerts.courier import LOOK_EVERY_S as LOOK_FOR_ALERTS_S
 from services.capture import Supervisor
@@ -239,13 +240,17 @@ def answer(alone: Alone, stop: threading.Event) -> None:
     followed = alone.starting.until_there(
         "record", lambda: FollowedIndex(open_index(stores, engine), stores.record)
     )
+    answer_from(followed.up_to_date, alone, engine, stop)
+
+
+def answer_from(
+    index: Callable[[], ClipSearch], alone: Alone, engine: WatchingEngine, stop: threading.Event
+) -> None:
+    """Answer with an index that is brought up to date whenever it is asked for."""
     resident = resident_of(
-        alone.parts,
-        engine,
-        followed.up_to_date,
-        on_listening=lambda: alone.readiness.has("service"),
+        alone.parts, engine, index, on_listening=lambda: alone.readiness.has("service")
     )
-    with repeated("follow", followed.up_to_date, every_s=FOLLOW_EVERY_S):
+    with repeated("follow", index, every_s=FOLLOW_EVERY_S):
         resident.run(stop)
     if not stop.is_set():
         raise WorkerCrashed(Service.ANSWER, reason="it cannot make its socket; see above")

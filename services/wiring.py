@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from memory.errors import GpuSearchUnavailable
 from memory.record import Record
+from memory.shards import ALL, Shard
 from memory.sqlite_record import SqliteRecord
 from memory.tokens import TokenStore
 from models.engine import Engine
@@ -198,6 +199,11 @@ def kafka(settings: Settings) -> "KafkaBus":
 
 def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":
     """The index of the engine's vectors, up to date; built from the record if need be."""
+    return open_shard(stores, ALL, width=engine.vector_width, embedder_id=engine.model_id)
+
+
+def open_shard(stores: Stores, shard: Shard, *, width: int, embedder_id: str) -> "OpenedIndex":
+    """The same of the streams of one shard alone."""
     from memory.faiss_index import open_index
     from memory.scout import gpu_scout
 
@@ -205,12 +211,13 @@ def open_index(stores: Stores, engine: Engine) -> "OpenedIndex":
     opened = open_index(
         stores.settings.index_path,
         stores.record,
-        width=engine.vector_width,
-        embedder_id=engine.model_id,
+        width=width,
+        embedder_id=embedder_id,
+        shard=shard,
     )
     if device != "cpu":
         try:
-            opened.index.use(gpu_scout(device, width=engine.vector_width))
+            opened.index.use(gpu_scout(device, width=width))
         except GpuSearchUnavailable as error:
             log.warning("vectors are searched on the CPU: %s", error)
     return opened

@@ -108,30 +108,35 @@ class Notices(io.TextIOBase):
         return len(text)
 
 
-def placed(cls: type[Any], placement: Placement, *, calls_at_once: int) -> Any:  # noqa: ANN401
-    """The class as an actor, which Ray places, and starts anew wherever there is room."""
+def placed(
+    cls: type[Any], placement: Placement, *, calls_at_once: int, is_called_again: bool = False
+) -> Any:  # noqa: ANN401
+    """The class as an actor, which Ray places, and starts anew wherever there is room.
+
+    A call that was lost with it fails, or is made again.
+    """
     import ray
 
     return ray.remote(cls).options(
         num_cpus=placement.cpus,
         num_gpus=placement.gpus,
         max_restarts=-1,
+        max_task_retries=-1 if is_called_again else 0,
         max_concurrency=calls_at_once,
         scheduling_strategy="SPREAD",
     )
 
 
-def must_be_shared(settings: Settings) -> None:
-    """Refuse engines that only one machine can open.
+def must_share(name: str, value: object) -> None:
+    """Refuse an engine that only one machine can open.
 
     Raises:
         SettingsError
     """
-    for name, value in (("LONGWATCH_KAFKA", settings.kafka), ("LONGWATCH_REDIS", settings.redis)):
-        if value is None:
-            raise SettingsError(
-                f"--on ray needs {name}: workers on other machines cannot open SQLite files here"
-            )
+    if value is None:
+        raise SettingsError(
+            f"--on ray needs {name}: workers on other machines cannot open SQLite files here"
+        )
 
 
 def first_line(error: Exception) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from services.errors import WorkerCrashed
 from services.locks import Service
 from services.on_ray.analyst import AnalysisWorker, Ended, WorkerState
-from services.on_ray.cluster import Placement, connected, first_line, must_be_shared, placed
+from services.on_ray.cluster import Placement, connected, first_line, must_share, placed
 from services.run import Alone
 from services.threads import Threads
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
@@ -30,7 +30,9 @@ def analyse_on_ray(alone: Alone, placement: Placement, stop: threading.Event) ->
     Raises:
         SettingsError, ClusterError, WorkerCrashed
     """
-    must_be_shared(alone.parts.stores.settings)
+    settings = alone.parts.stores.settings
+    must_share("LONGWATCH_KAFKA", settings.kafka)
+    must_share("LONGWATCH_REDIS", settings.redis)
     with connected(placement.address):
         Crew(alone, placement).run(stop)
 
