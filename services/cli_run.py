@@ -127,6 +127,8 @@ def run(  # noqa: PLR0913 - the options of a command
     tools, stop = tools_of(context), threading.Event()
     begin_log(tools, service)
     with reported(tools, as_json=as_json, logs=True), stopped_by_signals(stop):
+        if listen is not None and service is not Service.API:
+            raise SettingsError(f"{service} has nothing to serve there; leave out --listen")
         tools = tools.with_checked(health=health, listen=listen)
         work = None
         if on is On.RAY:

@@ -4,7 +4,7 @@ from fastapi import FastAPI
 
 from services.api import chat, clips, footage, health, problems, search, streams
 from services.api.given import Given
-from services.api.limits import MAX_BODY_BYTES, Impatience
+from services.api.limits import ClientLimits
 
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
@@ -20,11 +20,10 @@ def app_of(given: Given | None = None) -> FastAPI:
         docs_url=None,  # their pages load scripts of others
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=MAX_BODY_BYTES,
         responses=problems.RESPONSES,
     )
     app.state.given = given
-    app.add_middleware(Impatience)
+    app.add_middleware(ClientLimits)
     problems.register(app)
     for part in PARTS:
         app.include_router(part.routes)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from math import ceil
 
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -60,8 +61,8 @@ class RateLimiter:
             bucket.tokens -= 1
 
 
-class Impatience:
-    """Lets go of clients that send their request, or take the reply, too slowly."""
+class ClientLimits:
+    """Refuses bodies too large or too slow, and lets go of who takes a reply too slowly."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -70,33 +71,55 @@ class Impatience:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        is_whole = False
-        too_slow = False
-
-        async def receive_soon() -> Message:
-            nonlocal is_whole
-            if is_whole:
-                return await receive()
-            try:
-                async with asyncio.timeout(BODY_S):
-                    message = await receive()
-            except TimeoutError:
-                raise HTTPException(408, f"no more of the request came in {BODY_S:g} s") from None
-            is_whole = not message.get("more_body", False)
-            return message
-
-        async def send_soon(message: Message) -> None:
-            nonlocal too_slow
-            try:
-                async with asyncio.timeout(SEND_S):
-                    await send(message)
-            except TimeoutError:
-                too_slow = True
-                raise
-
+        reply = _Reply(send)
         try:
-            await self._app(scope, receive_soon, send_soon)
+            await self._app(scope, _Body(scope, receive).next, reply.send)
         except TimeoutError:
-            if not too_slow:
+            if not reply.is_too_slow:
                 raise
             log.info("a client was let go: it does not read")
+
+
+class _Body:
+    """The body of a request, as it comes."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        told = Headers(scope=scope).get("content-length", "")
+        self._told_bytes = int(told) if told.isdigit() else 0
+        self._came_bytes = 0
+        self._is_whole = False
+        self._receive = receive
+
+    async def next(self) -> Message:
+        if self._is_whole:
+            return await self._receive()
+        self._check_size()
+        try:
+            async with asyncio.timeout(BODY_S):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"no more of the request came in {BODY_S:g} s") from None
+        self._is_whole = not message.get("more_body", False)
+        self._came_bytes += len(message.get("body", b""))
+        self._check_size()
+        return message
+
+    def _check_size(self) -> None:
+        if max(self._told_bytes, self._came_bytes) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"a request has at most {MAX_BODY_BYTES:,} bytes")
+
+
+class _Reply:
+    """A reply, as it is taken."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.is_too_slow = False
+
+    async def send(self, message: Message) -> None:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._send(message)
+        except TimeoutError:
+            self.is_too_slow = True
+            raise
