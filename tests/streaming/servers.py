@@ -1,13 +1,15 @@
 """Cameras and servers that misbehave on demand, on the loopback interface."""
 
+import random
 import socket
 import threading
 from collections.abc import Callable, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 LISTED = 3
+UNASSIGNED = (20_000, 32_000)
 ToCome = Path | Sequence[Path] | None
 
 
@@ -148,7 +150,12 @@ def rtsp_refusing(status: str) -> Generator[str]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody uses just now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port of this machine that nobody uses just now.
+
+    It lies below those that the system gives to outgoing connections, one of which could take it
+    before whoever asked for it listens.
+    """
+    while True:
+        port = random.SystemRandom().randrange(*UNASSIGNED)
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
