@@ -1,0 +1,24 @@
+"""What the benchmark of alerts calls true, right, found and twice."""
+
+from benchmarks.alerts import ABSENT_S, OFTEN_S, Asked, Tally, absences, often
+
+
+def test_alerts_are_counted_as_events() -> None:
+    tally = Tally()
+    tally.add(Asked("shown", "a", [(10, 14), (50, 54)]), [(8, 12), (15, 18), (80, 84)])
+
+    assert (tally.right, tally.alerts, tally.found, tally.true) == (2, 3, 1, 2)
+    assert tally.duplicates == 1
+    assert tally.wrong == ["a: 1 missed, 1 invented"]
+
+
+def test_an_absence_is_true_from_when_it_has_lasted() -> None:
+    times_s = [(100.0, 110.0), (110.0 + ABSENT_S + 50, 800.0)]
+
+    assert absences(times_s, 900) == [(110.0 + ABSENT_S, 110.0 + ABSENT_S + 50)]
+
+
+def test_often_is_true_while_enough_began() -> None:
+    starts_s = [0.0, 100.0, 200.0, 300.0, 2000.0]
+
+    assert often([(one, one + 4) for one in starts_s]) == [(200.0, 100.0 + OFTEN_S)]
