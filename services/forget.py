@@ -56,15 +56,17 @@ def forget_span(stores: Stores, span: Span) -> Forgotten:
     """Delete all that is kept of a span."""
     spec = stores.registry.stream(span.stream_id)
     note_captured(stores.record, spec)
+    _forget_alerts(stores, span)  # first, so that a crash leaves none of them
     with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
         forgotten = forget(span, everything(stores, stood_in))
-    _forget_alerts(stores, forgotten.span)
+    _forget_alerts(stores, forgotten.span)  # and those that were raised meanwhile
     return forgotten
 
 
 def forget_whole(stores: Stores, name: str) -> Forgotten:
     """Delete a stream and all that is kept of it."""
     spec = stores.registry.stream(name)
+    _forget_alerts(stores, whole_stream(name))
     with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
         if Service.CAPTURE not in stood_in:
             _wait_until_let_go(stores, spec)

@@ -1,13 +1,16 @@
 """The services as parts: each made in one place, whether it runs by itself or within `up`."""
 
+import logging
+import threading
 from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+from memory.errors import StoreError
 from memory.forgetting import finish_forgetting
 from memory.index import ClipSearch
 from services.alerts.book import RuleBook
-from services.alerts.courier import Courier
+from services.alerts.courier import LOOK_EVERY_S, Courier
 from services.alerts.judging import Judge
 from services.alerts.keeper import RuleKeeper
 from services.alerts.webhooks import Webhooks
@@ -24,6 +27,7 @@ from services.requests import OnText, Request, Result, respond
 from services.resident import Resident
 from services.room import SelfClearingFootage
 from services.signing import secret_of
+from services.threads import repeated
 from services.wiring import Stores, WatchingEngine, now_ns
 from services.worker import Worker
 from streaming.bus import Bus
@@ -31,6 +35,7 @@ from streaming.clock import WallClock
 from streaming.decode import Decoding
 from streaming.footage import FootageStore
 from streaming.messages import (
+    TOPIC_ALERTS,
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
     TOPIC_SEGMENTS,
@@ -38,6 +43,7 @@ from streaming.messages import (
     ClipRemembered,
 )
 from streaming.sources import SourceOptions
+from streaming.topics import TOPICS
 
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
 FOLLOWED = (
@@ -46,6 +52,8 @@ FOLLOWED = (
     (TOPIC_CLIPS, Service.ALERTS),
 )
 """Which group follows which topic."""
+
+log = logging.getLogger(__name__)
 
 Turn = Callable[[], AbstractContextManager[None]]
 
@@ -167,6 +175,17 @@ def keeper_of(
     )
 
 
+def keep_rules(parts: Parts, worker: Worker[ClipRemembered], stop: threading.Event) -> None:
+    """Hold rules against clips until `stop` is set, and tell of alerts; of the last ones, too."""
+    courier = courier_of(parts)
+    with repeated("deliver", courier.deliver, every_s=LOOK_EVERY_S):
+        worker.run(stop)
+    try:
+        courier.deliver()
+    except StoreError as error:
+        log.warning("the last alerts are told of later: %s", error)
+
+
 def courier_of(parts: Parts) -> Courier:
     """Whoever tells of alerts, wherever they come from."""
     settings, webhooks = parts.stores.settings, None
@@ -206,7 +225,7 @@ def resident_of(
 
 def trim(bus: Bus) -> None:
     """Drop old messages that their follower has handled, so that the bus does not grow for ever."""
-    for topic, _ in FOLLOWED:
+    for topic in {topic for topic, _ in FOLLOWED}:
         groups = bus.committed(topic).values()
         handled = {
             partition: min(committed[partition] for committed in groups)
@@ -215,3 +234,4 @@ def trim(bus: Bus) -> None:
         }
         bus.trim(topic, max_age_s=KEEP_MESSAGES_S, below=handled)
     bus.trim(TOPIC_DEAD_LETTERS, max_age_s=KEEP_MESSAGES_S)
+    bus.trim(TOPIC_ALERTS, max_age_s=TOPICS[TOPIC_ALERTS].keep_s or KEEP_MESSAGES_S)

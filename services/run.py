@@ -15,7 +15,6 @@ from typing import TypeVar
 
 from memory.index import ClipSearch
 from services.actions import Action, action_for
-from services.alerts.courier import LOOK_EVERY_S as LOOK_FOR_ALERTS_S
 from services.capture import Supervisor
 from services.console import OURS
 from services.errors import WorkerCrashed
@@ -27,8 +26,8 @@ from services.observing import LOOK_EVERY_S, Observer
 from services.parts import (
     Parts,
     analyst_of,
-    courier_of,
     indexer_of,
+    keep_rules,
     keeper_of,
     resident_of,
     supervisor_of,
@@ -260,8 +259,7 @@ def alerts(alone: Alone, stop: threading.Event) -> None:
     engine = alone.engine()
     worker = alone.starting.until_there("bus", lambda: keeper_of(alone.parts, engine))
     alone.readiness.has("service")
-    with repeated("deliver", courier_of(alone.parts).deliver, every_s=LOOK_FOR_ALERTS_S):
-        worker.run(stop)
+    keep_rules(alone.parts, worker, stop)
 
 
 def api(alone: Alone, stop: threading.Event) -> None:

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 from memory.errors import StoreError
 from services.actions import Action, action_for
-from services.alerts.courier import LOOK_EVERY_S as LOOK_FOR_ALERTS_S
 from services.health import Face
 from services.index import IndexKeeper
 from services.locks import Service, alone
@@ -25,8 +24,8 @@ from services.parts import (
     FOLLOWED,
     Parts,
     analyst_of,
-    courier_of,
     indexer_of,
+    keep_rules,
     keeper_of,
     resident_of,
     supervisor_of,
@@ -194,9 +193,7 @@ class _Whole:
                 ).run(stop)
 
         def alert(stop: threading.Event) -> None:
-            worker = keeper_of(parts, engine, turn=turns.turn)
-            with repeated("deliver", courier_of(parts).deliver, every_s=LOOK_FOR_ALERTS_S):
-                worker.run(stop)
+            keep_rules(parts, keeper_of(parts, engine, turn=turns.turn), stop)
 
         beside = [
             self._threads.start(Service.INDEX, lambda stop: indexer_of(parts, keeper).run(stop)),

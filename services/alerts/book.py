@@ -115,11 +115,15 @@ class RuleBook:
 
     def watches(self, rule: Rule) -> dict[str, Watch]:
         """By stream."""
-        return {
-            name.removeprefix(f"{rule.rule_id}:"): parsed(Watch, body)
-            for name, body in self._documents.all("watch").items()
-            if name.startswith(f"{rule.rule_id}:")
-        }
+        return self.all_watches().get(rule.rule_id, {})
+
+    def all_watches(self) -> dict[str, dict[str, Watch]]:
+        """By id of the rule and by stream."""
+        found: dict[str, dict[str, Watch]] = {}
+        for name, body in self._documents.all("watch").items():
+            rule_id, _, stream_id = name.rpartition(":")
+            found.setdefault(rule_id, {})[stream_id] = parsed(Watch, body)
+        return found
 
     def advance(self, place: Place, step: Step) -> bool:
         """Write how far a rule has come and what came of it, unless somebody else did meanwhile.

@@ -24,7 +24,7 @@ from streaming import bus
 from streaming.errors import BadMessage
 from streaming.messages import NS_PER_S, ClipNote, ClipRemembered, Span, wall_time
 
-CLOSE_EVERY_NS = 2 * NS_PER_S
+CLOSE_EVERY_NS = 15 * NS_PER_S  # what a stream's last clip did not end
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +75,9 @@ class RuleKeeper:
         """Now and then, end what goes on in streams that are over."""
         if self._monotonic_ns() - self._closed_at_ns >= CLOSE_EVERY_NS:
             self._closed_at_ns = self._monotonic_ns()
+            watches = self._book.all_watches()
             for rule in self._book.rules():
-                for stream_id, watch in self._book.watches(rule).items():
+                for stream_id, watch in watches.get(rule.rule_id, {}).items():
                     if watch.alert is not None:
                         self._close(rule, stream_id)
 

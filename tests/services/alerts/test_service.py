@@ -1,6 +1,7 @@
 """Rules within the running service: a film is watched, and what it shows is raised and told."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -8,19 +9,20 @@ from memory.spans import whole_stream
 from services.alerts.backtest import back_test
 from services.alerts.book import RuleBook
 from services.alerts.judging import Judge
-from services.alerts.keeper import RuleKeeper
+from services.alerts.keeper import CLOSE_EVERY_NS, RuleKeeper
+from services.alerts.machine import Look, Seen, passed_over, step
 from services.alerts.rules import Rule
 from services.forget import forget_span
 from services.metrics import Metrics
 from services.registry import NewStream
-from services.settings import Settings
+from services.settings import Settings, load_settings
 from services.wiring import Stores, now_ns, opened, opened_bus
-from streaming.messages import NS_PER_S, AlertState, ClipRemembered, Span
+from streaming.messages import NS_PER_S, TOPIC_CLIPS, ClipNote, ClipRemembered, Span
 from tests.services.alerts.looks import in_short
 from tests.services.alerts.receiver import receiving
 from tests.services.alerts.test_courier import SECRET
 from tests.services.conftest import EPOCH, remember, serve
-from tests.services.processes import Services, measured, until
+from tests.services.processes import Services, until
 from tests.services.scripted_engine import ScriptedEngine
 
 BRIGHT, DIM_AFTER = "a bright light shines", "a bright light then a dim light within 20s"
@@ -67,6 +69,8 @@ def test_a_film_is_watched_for_a_rule_and_a_back_test_says_so(
         alerts = book_of(stores).alerts()
         tried = back_test(rule(sentence), stores.record, judge_of(stores), everything(stores))
 
+        assert book_of(stores).outbox() == {}
+
     assert in_short(alerts) == raised
     assert list(tried.alerts) == alerts
     assert tried.clips == 5
@@ -109,6 +113,29 @@ def test_messages_that_come_twice_late_or_not_at_all_change_nothing(
     assert len(book_of(stores).outbox()) == 4
 
 
+def test_an_alert_ends_with_its_stream_though_no_clip_tells(stores: Stores) -> None:
+    book, times_ns = book_of(stores), iter([0, 0, CLOSE_EVERY_NS])
+    book.add(rule())
+    place = book.place(rule(), "cam")
+    assert place is not None
+    going_on = passed_over(rule(), place.watch, 35 * NS_PER_S).watch
+    last = Span(stream_id="cam", start_ns=35 * NS_PER_S, end_ns=45 * NS_PER_S)
+    look = Look("clip", last, EPOCH, (Seen(0.9),))
+    assert book.advance(place, step(rule(), rule().condition, going_on, look))
+    keeper = RuleKeeper(
+        book=book,
+        judge=judge_of(stores),
+        record=stores.record,
+        monotonic_ns=lambda: next(times_ns, 2 * CLOSE_EVERY_NS),
+        metrics=Metrics(),
+    )
+
+    keeper.idle()
+    assert in_short(book.alerts()) == ["new 35-45"]
+    keeper.idle()
+    assert in_short(book.alerts()) == ["end 35-45"]
+
+
 def test_a_clip_whose_tokens_are_gone_was_not_watched(stores: Stores) -> None:
     third = stores.record.clips()[2]
     stores.tokens.delete(third.clip_id)
@@ -139,42 +166,60 @@ def test_what_is_forgotten_leaves_no_alert(settings: Settings, light_film: Path)
         assert in_short(book_of(stores).alerts()) == ["end 34-36"]
 
 
-def test_services_apart_raise_it_and_a_killed_one_goes_on(
+def test_on_kafka_and_redis_a_webhook_is_told(
     light_film: Path, redis_url: str, kafka_servers: str, tmp_path: Path
 ) -> None:
-    """On Kafka and Redis, with a webhook; the service is killed in between."""
     with receiving() as receiver:
-        environment = {
-            "LONGWATCH_DATA": str(tmp_path / "data"),
-            "LONGWATCH_REDIS": redis_url,
-            "LONGWATCH_KAFKA": kafka_servers,
-            "LONGWATCH_KAFKA_PREFIX": f"{tmp_path.name}.",
-            "LONGWATCH_WEBHOOK_SECRET": SECRET,
-            "LONGWATCH_WEBHOOK_PRIVATE": "true",
-        }
-        names = ("capture", "analyse", "alerts")
-        services = Services(
-            {name: ("run", name) for name in names}, environment=environment, logs=tmp_path / "logs"
+        settings = load_settings(
+            data=tmp_path / "data",
+            redis=redis_url,
+            kafka=kafka_servers,
+            kafka_prefix=f"{uuid4().hex}.",
+            webhook_secret=SECRET,
+            webhook_private=True,
         )
+        with opened(settings, make=True) as stores:
+            book_of(stores).add(rule(to=(f"webhook:{receiver.url}/hook", "kafka")))
+        remember(settings, "cam", light_film)
+        with opened(settings) as stores:
+            assert book_of(stores).outbox() == {}
+
+    told = [one.alert for one in receiver.posted]
+    assert in_short(told) == ["new 12-15", "end 12-15", "new 34-36", "end 34-36"]
+
+
+def test_a_service_that_is_killed_goes_on(settings: Settings, tmp_path: Path) -> None:
+    """`longwatch run alerts` alone, fed with what the film's analysis announced."""
+    with receiving() as receiver, opened(settings) as stores, opened_bus(settings) as bus:
+        book_of(stores).add(rule(to=(f"webhook:{receiver.url}/hook",)))
+        notes = stores.record.clips()
+        services = Services(
+            {"alerts": ("run", "alerts")},
+            environment={
+                "LONGWATCH_DATA": str(settings.data),
+                "LONGWATCH_WEBHOOK_SECRET": SECRET,
+                "LONGWATCH_WEBHOOK_PRIVATE": "true",
+            },
+            logs=tmp_path / "logs",
+        )
+
+        def announce(note: ClipNote) -> None:
+            message = ClipRemembered(clip_id=note.clip_id, span=note.span)
+            bus.publish(TOPIC_CLIPS, key="cam", value=message.model_dump_json().encode())
+
         try:
-            hook = f"webhook:{receiver.url}/hook"
-            added = services.command(
-                *("rule", "add", BRIGHT, "--name", "r", "--cooldown", "0s", "--to", hook)
-            )
-            assert added.returncode == 0, added.stderr
-            assert services.command("add", "cam", str(light_film)).returncode == 0
             services.start()
-            services.until_ready()
-            until(lambda: len(receiver.posted) >= 1, services["alerts"])
+            for note in notes[:2]:
+                announce(note)
+            until(lambda: len(receiver.posted) > 0, services["alerts"])
             services["alerts"].kill()
+            for note in notes:
+                announce(note)
             services.start("alerts")
-            states = [AlertState.NEW, AlertState.END] * 2
-            until(lambda: len({*receiver.taken("/hook")}) == len(states), services["alerts"])
-            said = services["alerts"].get("/metrics").text
-            assert services.stop() == dict.fromkeys(names, 0)
+            until(lambda: len({*receiver.taken("/hook")}) == 4, services["alerts"])
+            assert services.stop() == {"alerts": 0}
         finally:
             services.clean_up()
 
-        first_time = {one.alert.message_id: one.alert for one in receiver.posted}
-        assert [alert.state for alert in first_time.values()] == states
-        assert measured(said, "longwatch_lag_messages", topic="clips", group="alerts") is not None
+    told = {one.alert.message_id: one.alert for one in receiver.posted}
+    assert in_short(told.values()) == ["new 12-15", "end 12-15", "new 34-36", "end 34-36"]
