@@ -20,6 +20,7 @@ from services import (
     cli_questions,
     cli_rules,
     cli_run,
+    cli_summaries,
     cli_topics,
 )
 from services.console import (
@@ -157,6 +158,7 @@ def streams(context: typer.Context, as_json: Json = False) -> None:
 
 
 cli_questions.register(app)
+cli_summaries.register(app)
 cli_rules.register(app)
 cli_topics.register(app)
 cli_keys.register(app)

@@ -7,7 +7,8 @@ ServiceError
 ├── TimeError
 │   ├── BadTime                 not a moment that we read
 │   ├── ReversedRange           a range that ends before it starts
-│   └── RangeInFuture           a range that nobody has seen yet
+│   ├── RangeInFuture           a range that nobody has seen yet
+│   └── RangeTooFine            a range that is to be cut into too many pieces
 ├── StreamNameError
 │   ├── BadStreamName           a name that cannot be one
 │   ├── StreamNameTaken         a name that another stream has
@@ -100,6 +101,16 @@ class RangeInFuture(TimeError):
         )
         self.start = start
         self.now = now
+
+
+class RangeTooFine(TimeError):
+    def __init__(self, pieces: int, *, most: int) -> None:
+        super().__init__(
+            f"that would be {pieces:,} summaries; take a shorter range or a longer level, "
+            f"for at most {most:,}"
+        )
+        self.pieces = pieces
+        self.most = most
 
 
 class StreamNameError(ServiceError):

@@ -18,10 +18,12 @@ from services.export import Exported
 from services.moments import show_ns
 from services.progress import StreamProgress
 from services.streams import StreamRow
+from services.summaries.reading import SpanSummary
 from services.topics import TopicState
-from streaming.messages import NS_PER_S, Answer, Citation, Coverage, Verdict
+from streaming.messages import NS_PER_S, Answer, Citation, Coverage, Span, Verdict
 
 MAX_SHOWN = 12  # moments under an answer; --json has them all
+MAX_KINDS = 40  # in a summary: a page
 MARK_OF_HEALTH = {Health.OK: "✓", Health.WARNING: "!", Health.MISSING: "✗", Health.OPTIONAL: "-"}
 
 
@@ -114,6 +116,27 @@ def evidence_lines(answer: Answer) -> list[str]:
     if answer.verdict is not Verdict.NOT_WATCHED:
         lines.append(f"  {coverage_line(answer.coverage)}")
     return lines
+
+
+def summary_lines(summary: SpanSummary) -> list[str]:
+    """What happened in a span, the most frequent first."""
+    at = summary.start_at.astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
+    lines = [f"{summary.span.stream_id} {_stretch(summary.span)} ({at})"]
+    frequent = sorted(summary.events, key=lambda one: -one.count)
+    for one in frequent[:MAX_KINDS]:
+        times = f"{show_ns(one.first_ns)}–{show_ns(one.last_ns)}"
+        went_on = ", going on from before" if one.carried else ""
+        lines.append(f"  {one.count:>5} ×  {one.text}  {times}{went_on}")
+    if len(frequent) > MAX_KINDS:
+        lines.append(f"  … and {len(frequent) - MAX_KINDS} more kinds (--json has them all)")
+    if not frequent:
+        lines.append("  nothing was noted")
+    if summary.busiest is not None:
+        began = summary.busiest.begun
+        lines.append(f"  busiest: {_stretch(summary.busiest.span)}, when {began} began")
+    if summary.calmest is not None:
+        lines.append(f"  calm for longest: {_stretch(summary.calmest)}")
+    return [*lines, f"  {coverage_line(summary.coverage)}"]
 
 
 def coverage_line(coverage: Coverage) -> str:
@@ -215,6 +238,10 @@ def _moment(one: Citation, *, several: bool) -> str:
     where = f"{one.span.stream_id} " if several else ""
     at = one.start_at.astimezone().replace(tzinfo=None).isoformat(" ", "milliseconds")
     return f"{where}{show_ns(one.span.start_ns)}–{show_ns(one.span.end_ns)} ({at})"
+
+
+def _stretch(span: Span) -> str:
+    return f"{show_ns(span.start_ns, decimals=0)}–{show_ns(span.end_ns, decimals=0)}"
 
 
 def _counted(number: int, thing: str) -> str:
