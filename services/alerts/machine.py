@@ -143,7 +143,12 @@ def _shown(seen: Seen, look: Look, at_least: float) -> Held | None:
 
 
 def _at_once(look: Look, at_least: float) -> Held | None:
-    """Both within one clip, at a common time if times are known."""
+    """Both at a common time; within one clip, where the times of neither are known.
+
+    Of a claim that may be anywhere in the clip, nobody knows whether it met one whose times are.
+    """
+    if len({bool(seen.times_ns) for seen in look.seen}) > 1:
+        return None
     one, other = (_sightings(seen, look, at_least) for seen in look.seen)
     common = [(max(a.start_ns, b.start_ns), min(a.end_ns, b.end_ns)) for a in one for b in other]
     common = [times for times in common if times[0] < times[1]]

@@ -72,6 +72,22 @@ def test_times_of_notes_say_more_than_the_clip() -> None:
     assert followed(rule(WHILE), [one_after]) == []
 
 
+@pytest.mark.parametrize(
+    ("fox", "heron", "told"),
+    [
+        (((1 * S, 4 * S),), ((3 * S, 8 * S),), ["new 3-4"]),
+        (((1 * S, 4 * S),), ((4 * S, 8 * S),), []),
+        (((1 * S, 4 * S),), (), []),
+        ((), ((1 * S, 4 * S),), []),
+        ((), (), ["new 0-10"]),
+    ],
+)
+def test_while_takes_a_common_time_where_times_are_known(
+    fox: tuple[tuple[int, int], ...], heron: tuple[tuple[int, int], ...], told: list[str]
+) -> None:
+    assert in_short(followed(rule(WHILE), [look(0, [Seen(0.9, fox), Seen(0.9, heron)])])) == told
+
+
 def test_an_alert_keeps_its_id_and_numbers_its_messages() -> None:
     told = followed(rule(), looks("aaaaaaaa."))
 
