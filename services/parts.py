@@ -224,9 +224,13 @@ def resident_of(
 
 
 def trim(bus: Bus) -> None:
-    """Drop old messages that their follower has handled, so that the bus does not grow for ever."""
+    """Drop old messages that their follower has handled, so that the bus does not grow for ever.
+
+    Alerts are not waited for, who may run no more: they read from the record what they missed.
+    """
     for topic in {topic for topic, _ in FOLLOWED}:
-        groups = bus.committed(topic).values()
+        committed_by = bus.committed(topic)
+        groups = [committed_by[group] for group in committed_by if group != Service.ALERTS]
         handled = {
             partition: min(committed[partition] for committed in groups)
             for partition in bus.bounds(topic)

@@ -2,7 +2,8 @@
 
 A message only says how far a stream is remembered. What to look at is read from the record, in
 order of time, from where each rule has come to: messages that come twice, late or in another order
-change nothing.
+change nothing. Nor do messages that went before this service read them, which nobody keeps for it:
+when it starts it looks at all that is remembered.
 """
 
 import logging
@@ -12,7 +13,7 @@ from datetime import tzinfo
 from pydantic import ValidationError
 
 from memory.record import Record
-from services.alerts.book import Place, RuleBook
+from services.alerts.book import Place, RuleBook, ends_of
 from services.alerts.conditions import claims_of
 from services.alerts.judging import Judge
 from services.alerts.machine import Step, Watch, passed_over, step
@@ -49,6 +50,7 @@ class RuleKeeper:
         self._metrics = metrics
         self._zone = zone
         self._closed_at_ns = monotonic_ns()
+        self._has_caught_up = False
 
     def prepare(self, record: bus.Record) -> ClipRemembered:
         try:
@@ -72,7 +74,8 @@ class RuleKeeper:
                     self._catch_up(rule, span.stream_id, until_ns=span.end_ns)
 
     def idle(self) -> None:
-        """Now and then, end what goes on in streams that are over."""
+        """Catch up with what no message tells; now and then, end what goes on in ended streams."""
+        self._has_caught_up = self._has_caught_up or not self._look_behind()
         if self._monotonic_ns() - self._closed_at_ns >= CLOSE_EVERY_NS:
             self._closed_at_ns = self._monotonic_ns()
             watches = self._book.all_watches()
@@ -90,15 +93,33 @@ class RuleKeeper:
     def revoked(self, partitions: Collection[int]) -> None:
         """Nothing is kept of a partition."""
 
+    def _look_behind(self) -> bool:
+        """Look at one clip that a rule has not come to, so that a stop is heard; False: none."""
+        rules = self._book.rules()
+        return any(
+            self._look_at_next(rule, stream_id, until_ns=end_ns)
+            for stream_id, end_ns in ends_of(self._record).items()
+            for rule in rules
+            if not rule.is_paused and rule.concerns(stream_id)
+        )
+
     def _catch_up(self, rule: Rule, stream_id: str, *, until_ns: int) -> None:
-        while (place := self._book.place(rule, stream_id)) and place.watch.next_ns < until_ns:
-            ahead = Span(stream_id=stream_id, start_ns=place.watch.next_ns, end_ns=until_ns)
-            notes = (n for n in self._record.clips([ahead]) if n.span.start_ns >= ahead.start_ns)
-            note = next(notes, None)
-            if note is None:
-                break
-            self._write(place, looked(rule, place.watch, note, self._judge, zone=self._zone))
+        while self._look_at_next(rule, stream_id, until_ns=until_ns):
+            pass
         self._close(rule, stream_id)
+
+    def _look_at_next(self, rule: Rule, stream_id: str, *, until_ns: int) -> bool:
+        """Hold a rule against the next clip up to there; False where there is none."""
+        place = self._book.place(rule, stream_id)
+        if place is None or place.watch.next_ns >= until_ns:
+            return False
+        ahead = Span(stream_id=stream_id, start_ns=place.watch.next_ns, end_ns=until_ns)
+        notes = (n for n in self._record.clips([ahead]) if n.span.start_ns >= ahead.start_ns)
+        note = next(notes, None)
+        if note is None:
+            return False
+        self._write(place, looked(rule, place.watch, note, self._judge, zone=self._zone))
+        return True
 
     def _close(self, rule: Rule, stream_id: str) -> None:
         """End an alert that goes on where its stream is over."""

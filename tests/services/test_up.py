@@ -7,6 +7,7 @@ import pytest
 
 from memory.dump import dump
 from services.errors import ModelUnavailable, WorkerCrashed
+from services.locks import Service
 from services.parts import KEEP_MESSAGES_S, trim
 from services.progress import StreamProgress
 from services.registry import NewStream
@@ -105,3 +106,18 @@ def test_handled_messages_are_dropped_in_time_and_no_others() -> None:
 
     assert bus.bounds(TOPIC_SEGMENTS)[0].begin == 3
     assert bus.bounds(TOPIC_CLIPS)[0].begin == 0
+
+
+def test_alerts_that_run_no_more_hold_no_messages_back() -> None:
+    now_ms = 0
+    bus = MemoryBus(now_ms=lambda: now_ms)
+    for _ in range(5):
+        bus.publish(TOPIC_CLIPS, key="cam", value=b"x")
+    bus.consumer(TOPIC_CLIPS, group=Service.ALERTS).commit({0: 1})
+    now_ms = (KEEP_MESSAGES_S + 1) * 1000
+
+    trim(bus)
+    assert bus.bounds(TOPIC_CLIPS)[0].begin == 0
+    bus.consumer(TOPIC_CLIPS, group=Service.INDEX).commit({0: 4})
+    trim(bus)
+    assert bus.bounds(TOPIC_CLIPS)[0].begin == 4

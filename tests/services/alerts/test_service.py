@@ -113,6 +113,15 @@ def test_messages_that_come_twice_late_or_not_at_all_change_nothing(
     assert len(book_of(stores).outbox()) == 4
 
 
+def test_what_no_message_tells_any_more_is_caught_up_with(stores: Stores) -> None:
+    book_of(stores).add(rule("a light shines"))
+    keeper = keeper_of(stores)
+    for _ in stores.record.clips():
+        keeper.idle()
+
+    assert in_short(book_of(stores).alerts()) == ["end 12-24", "end 34-36"]
+
+
 def test_an_alert_ends_with_its_stream_though_no_clip_tells(stores: Stores) -> None:
     book, times_ns = book_of(stores), iter([0, 0, CLOSE_EVERY_NS])
     book.add(rule())
