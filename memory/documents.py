@@ -27,8 +27,18 @@ class Documents(Protocol):
 
     def get(self, key: Key) -> str | None: ...
 
-    def all(self, kind: str, *, last: int | None = None) -> dict[str, str]:
-        """The documents of a kind by name, in order of names; the last few of them if so said."""
+    def all(
+        self,
+        kind: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        last: int | None = None,
+    ) -> dict[str, str]:
+        """The documents of a kind by name, in order of names; the last few of them if so said.
+
+        Those between two names, if these are said, and neither of the two.
+        """
         ...
 
     def swap(self, expected: Bodies, changed: Bodies) -> bool:
@@ -50,10 +60,21 @@ class DictDocuments:
         with self._lock:
             return self._bodies.get(key)
 
-    def all(self, kind: str, *, last: int | None = None) -> dict[str, str]:
+    def all(
+        self,
+        kind: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        last: int | None = None,
+    ) -> dict[str, str]:
         with self._lock:
             found = sorted(
-                (key.name, body) for key, body in self._bodies.items() if key.kind == kind
+                (key.name, body)
+                for key, body in self._bodies.items()
+                if key.kind == kind
+                and (after is None or key.name > after)
+                and (before is None or key.name < before)
             )
         return dict(found if last is None else found[max(0, len(found) - last) :])
 

@@ -17,9 +17,19 @@ class RedisDocuments:
         body = self._redis.ask("HGET", self._redis.key("documents", key.kind), key.name)
         return None if body is None else body.decode()
 
-    def all(self, kind: str, *, last: int | None = None) -> dict[str, str]:
+    def all(
+        self,
+        kind: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        last: int | None = None,
+    ) -> dict[str, str]:
         names = self._redis.ask(
-            *("ZRANGE", self._redis.key("document-names", kind), "+", "-", "BYLEX", "REV"),
+            *("ZRANGE", self._redis.key("document-names", kind)),
+            "+" if before is None else f"({before}",
+            "-" if after is None else f"({after}",
+            *("BYLEX", "REV"),
             *("LIMIT", 0, -1 if last is None else last),
         )
         if not names:

@@ -3,6 +3,8 @@
 from memory.documents import Bodies, Key
 from memory.sqlite_file import SqliteFile
 
+LAST_NAME = chr(0x10FFFF)  # none is behind it
+
 
 class SqliteDocuments:
     """`Documents` in a table."""
@@ -14,10 +16,23 @@ class SqliteDocuments:
         row = self._file.row("select body from documents where kind = ? and name = ?", key)
         return None if row is None else row[0]
 
-    def all(self, kind: str, *, last: int | None = None) -> dict[str, str]:
+    def all(
+        self,
+        kind: str,
+        *,
+        after: str | None = None,
+        before: str | None = None,
+        last: int | None = None,
+    ) -> dict[str, str]:
         rows = self._file.rows(
-            "select name, body from documents where kind = ? order by name desc limit ?",
-            (kind, -1 if last is None else last),
+            "select name, body from documents where kind = ? and name > ? and name < ? "
+            "order by name desc limit ?",
+            (
+                kind,
+                "" if after is None else after,
+                LAST_NAME if before is None else before,
+                -1 if last is None else last,
+            ),
         )
         return dict(reversed(rows))
 

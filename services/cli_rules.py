@@ -2,19 +2,26 @@
 
 import threading
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
 from services.alerts.book import RuleBook, ends_of
 from services.alerts.conditions import duration_ns
-from services.alerts.rules import COOLDOWN_NS, THRESHOLD, Rule, name_of
+from services.alerts.rules import (
+    COOLDOWN_NS,
+    THRESHOLD,
+    Rule,
+    name_of,
+    refuse_unsigned,
+    rule_json,
+    rule_of,
+)
 from services.console import Json, Tools, print_json, reported, stopped_by_signals, tools_of
 from services.coverage import asked_of
-from services.errors import BadRule, NoSuchRule, SettingsError
+from services.errors import NoSuchRule
 from services.locks import Service, is_running
 from services.moments import parse_bounds, show_ns
 from services.wiring import Stores, now_at, now_ns, opened
@@ -89,7 +96,7 @@ def add(  # noqa: PLR0913 - the options of a command
             added_at=now_at(),
             from_ns=ends_of(stores.record),
         )
-        refuse_unsigned(tools, added)
+        refuse_unsigned(added, is_signed=tools.settings.webhook_secret is not None)
         book.add(added)
         served = is_running(tools.settings, Service.ALERTS)
         if as_json:
@@ -283,26 +290,6 @@ def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> No
             say(tools, f"{how} {after.name}")
 
 
-def rule_of(**fields: Any) -> Rule:
-    """A rule, or `BadRule` that names what cannot be used."""
-    try:
-        return Rule(**fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise BadRule(f"its {where} cannot be used ({first['msg']})") from error
-
-
-def refuse_unsigned(tools: Tools, added: Rule) -> None:
-    """Refuse a webhook that nothing could sign.
-
-    Raises:
-        SettingsError
-    """
-    if tools.settings.webhook_secret is None and any(sink.url for sink in added.sinks):
-        raise SettingsError("webhooks are signed; set LONGWATCH_WEBHOOK_SECRET, here and there")
-
-
 def book_of(stores: Stores) -> RuleBook:
     return RuleBook(stores.record.documents, now_ns=now_ns)
 
@@ -312,21 +299,6 @@ def spans_of(stores: Stores, names: list[str], since: str | None, until: str | N
     specs = [stores.registry.stream(name) for name in names]
     asked = asked_of(stores.record, specs, parse_bounds(since, until, now_at=now), now_at=now)
     return [one.span for one in asked if one.span is not None]
-
-
-def rule_json(one: Rule) -> dict[str, Any]:
-    return {
-        "name": one.name,
-        "sentence": one.sentence,
-        "streams": list(one.streams),
-        "for_s": one.for_ns / NS_PER_S,
-        "cooldown_s": one.cooldown_ns / NS_PER_S,
-        "threshold": one.threshold,
-        "schedule": one.schedule,
-        "to": [sink.shown for sink in one.sinks],
-        "added_at": one.added_at.isoformat(),
-        "is_paused": one.is_paused,
-    }
 
 
 def rules_table(rules: list[Rule]) -> Table:

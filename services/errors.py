@@ -25,6 +25,7 @@ ServiceError
 │   ├── DataDirectoryUnusable   cannot be made, or may not be written
 │   └── DataDirectoryEmpty      nothing was ever remembered there
 ├── SettingsError               a setting that cannot be used
+│   └── WebhookUnsigned         a webhook, and no secret to sign it with
 ├── ModelUnavailable            the model that the settings name cannot be loaded
 ├── NoSuchFiles                 nothing to take in is there
 ├── AddressUnusable             nothing can listen where a service is told to
@@ -219,6 +220,11 @@ class DataDirectoryEmpty(DataDirectoryError):
 
 class SettingsError(ServiceError):
     """A setting cannot be used."""
+
+
+class WebhookUnsigned(SettingsError):
+    def __init__(self) -> None:
+        super().__init__("webhooks are signed; set LONGWATCH_WEBHOOK_SECRET, here and there")
 
 
 class ModelUnavailable(ServiceError):

@@ -134,9 +134,20 @@ class RuleBook:
         changed[_watch_key(place.rule, place.stream_id)] = watch.model_dump_json()
         return self._documents.swap(place.as_read, changed)
 
-    def alerts(self, *, last: int | None = None) -> list[Alert]:
-        """The last message of each alert, in order of their beginning."""
-        return [parsed(Alert, body) for body in self._documents.all("alert", last=last).values()]
+    def alerts(
+        self,
+        *,
+        since_at: datetime | None = None,
+        before: str | None = None,
+        last: int | None = None,
+    ) -> list[Alert]:
+        """The last message of each alert, in order of their beginning.
+
+        `since_at`: those that began then or later; `before`: those before a place, of `place_of`.
+        """
+        after = None if since_at is None else _place_of(since_at)
+        found = self._documents.all("alert", after=after, before=before, last=last)
+        return [parsed(Alert, body) for body in found.values()]
 
     def outbox(self) -> dict[str, Delivery]:
         """What is to be told, in order."""
@@ -223,9 +234,17 @@ def _watch_key(rule: Rule, stream_id: str) -> Key:
     return Key("watch", f"{rule.rule_id}:{stream_id}")
 
 
+def place_of(alert: Alert) -> str:
+    """Where an alert stands in the order of their beginning."""
+    return f"{_place_of(alert.start_at)}:{alert.alert_id}"
+
+
+def _place_of(at: datetime) -> str:
+    return f"{(at - _UNIX_EPOCH) // timedelta(microseconds=1):020}"
+
+
 def _alert_key(alert: Alert) -> Key:
-    start_us = (alert.start_at - _UNIX_EPOCH) // timedelta(microseconds=1)
-    return Key("alert", f"{start_us:020}:{alert.alert_id}")
+    return Key("alert", place_of(alert))
 
 
 def _overlaps(alert: Alert, stream_id: str, start_ns: int, end_ns: int) -> bool:

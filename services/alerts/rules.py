@@ -7,14 +7,14 @@ import hashlib
 import re
 from collections.abc import Collection
 from datetime import datetime, timedelta, tzinfo
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from memory.words import content_words
 from services.alerts.conditions import Condition, Then, parse_condition
-from services.errors import BadRule
+from services.errors import BadRule, WebhookUnsigned
 from streaming.messages import NS_PER_S, Nanoseconds, StreamId
 
 THRESHOLD = 0.5
@@ -121,6 +121,42 @@ def refuse_useless(rule: Rule) -> None:
     """
     if isinstance(rule.condition, Then) and rule.for_ns:
         raise BadRule("what follows upon something takes no time of its own; leave out --for")
+
+
+def rule_of(**fields: Any) -> Rule:
+    """A rule, or `BadRule` that names what cannot be used."""
+    try:
+        return Rule(**fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise BadRule(f"its {where} cannot be used ({first['msg']})") from error
+
+
+def refuse_unsigned(rule: Rule, *, is_signed: bool) -> None:
+    """Refuse a webhook that nothing could sign.
+
+    Raises:
+        WebhookUnsigned
+    """
+    if not is_signed and any(sink.url for sink in rule.sinks):
+        raise WebhookUnsigned
+
+
+def rule_json(rule: Rule) -> dict[str, Any]:
+    """A rule as it is shown, without what only those who are told may know."""
+    return {
+        "name": rule.name,
+        "sentence": rule.sentence,
+        "streams": list(rule.streams),
+        "for_s": rule.for_ns / NS_PER_S,
+        "cooldown_s": rule.cooldown_ns / NS_PER_S,
+        "threshold": rule.threshold,
+        "schedule": rule.schedule,
+        "to": [sink.shown for sink in rule.sinks],
+        "added_at": rule.added_at.isoformat(),
+        "is_paused": rule.is_paused,
+    }
 
 
 def name_of(sentence: str, taken: Collection[str]) -> str:

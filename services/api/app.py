@@ -2,13 +2,23 @@
 
 from fastapi import FastAPI
 
-from services.api import chat, clips, footage, health, problems, search, streams
+from services.api import (
+    alerts,
+    chat,
+    clips,
+    footage,
+    health,
+    problems,
+    rules,
+    search,
+    streams,
+)
 from services.api.given import Given
 from services.api.limits import ClientLimits
 
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
-PARTS = (health, streams, search, clips, footage, chat)
+PARTS = (health, streams, search, clips, footage, chat, rules, alerts)
 
 
 def app_of(given: Given | None = None) -> FastAPI:

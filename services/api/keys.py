@@ -30,9 +30,9 @@ class Role(StrEnum):
     """What a key may do. Each may also do what the one before may."""
 
     VIEWER = "viewer"
-    """Ask, search, play."""
+    """Ask, search, play, see alerts and rules."""
     OPERATOR = "operator"
-    """Add streams, and read the measurements."""
+    """Add streams, write rules, and read the measurements."""
     ADMIN = "admin"
     """Forget streams."""
 

@@ -23,6 +23,7 @@ from streaming import errors as streaming
 RETRY_S = 5
 
 UNSAID = "something failed that should not; the log says more"
+NO_RULE = "no such rule, or this key may not see it; see /v1/rules"
 GONE = "no such stream, or this key may not see it; see /v1/streams"
 
 STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
@@ -40,6 +41,10 @@ STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (services.NoSuchStream, HTTPStatus.NOT_FOUND),
     (services.StreamNameTaken, HTTPStatus.CONFLICT),
     (services.BadStreamName, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (services.NoSuchRule, HTTPStatus.NOT_FOUND),
+    (services.RuleNameTaken, HTTPStatus.CONFLICT),
+    (services.BadRule, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (services.WebhookUnsigned, HTTPStatus.UNPROCESSABLE_ENTITY),
     (services.NothingStored, HTTPStatus.NOT_FOUND),
     (services.ExportError, HTTPStatus.UNPROCESSABLE_ENTITY),
     (memory.UnknownStream, HTTPStatus.NOT_FOUND),
@@ -83,6 +88,8 @@ def detail_of(error: Exception) -> str:
         return UNSAID
     if isinstance(error, services.NoSuchStream | memory.UnknownStream):
         return GONE
+    if isinstance(error, services.NoSuchRule):
+        return NO_RULE
     if isinstance(error, services.OutputUnusable):
         return error.reason
     return str(error)

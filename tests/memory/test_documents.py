@@ -2,6 +2,9 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from memory.documents import Key
 from memory.record import Record
@@ -21,6 +24,27 @@ def test_documents_come_back_by_kind_in_order_of_their_names(record: Record) -> 
     assert documents.all("list", last=0) == {}
     assert documents.get(ONE) == ""
     assert documents.get(Key("list", "three")) is None
+
+
+@pytest.mark.parametrize(
+    ("bounds", "names"),
+    [
+        ({"after": "b"}, ["c", "é"]),
+        ({"before": "b"}, ["a"]),
+        ({"after": "a", "before": "é"}, ["b", "c"]),
+        ({"after": "aa", "before": "c", "last": 1}, ["b"]),
+        ({"before": "é", "last": 2}, ["b", "c"]),
+        ({"after": "", "before": "b"}, ["a"]),
+        ({"after": "é"}, []),
+        ({"after": "c", "before": "a"}, []),
+    ],
+)
+def test_documents_between_two_names(
+    record: Record, bounds: dict[str, Any], names: list[str]
+) -> None:
+    assert record.documents.swap({}, {Key("list", name): name for name in ("c", "a", "é", "b")})
+
+    assert list(record.documents.all("list", **bounds).items()) == [(name, name) for name in names]
 
 
 def test_a_swap_writes_all_or_nothing(record: Record) -> None:

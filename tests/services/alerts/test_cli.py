@@ -49,7 +49,7 @@ def test_a_rule_is_added_shown_paused_and_removed(settings: Settings) -> None:
         (("add", "a light", "--to", "mail:me"), "BadRule"),
         (("add", "a light", "--name", "Bad Name"), "BadRule"),
         (("add", "a light", "--stream", "door"), "NoSuchStream"),
-        (("add", "a light", "--to", "webhook:https://example.com/"), "SettingsError"),
+        (("add", "a light", "--to", "webhook:https://example.com/"), "WebhookUnsigned"),
         (("show", "none"), "NoSuchRule"),
         (("rm", "none"), "NoSuchRule"),
         (("pause", "none"), "NoSuchRule"),

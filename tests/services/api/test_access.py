@@ -79,6 +79,8 @@ def test_every_route_but_health_takes_a_key(
             body = {"messages": [{"role": "user", "content": "?"}], "name": "x", "url": "x"}
             if method == "POST" and path == "/v1/streams":
                 del body["messages"]
+            if path == "/v1/rules":
+                body = {"sentence": "a light"}
             said = client.request(method, path, json=body, params={"q": "x"})
             assert (said.status_code == 200) == (path in OPEN), (method, path)
             if path not in OPEN:
@@ -120,6 +122,16 @@ def test_a_role_may_do_what_it_says_and_no_more(
         assert status("POST", "/v1/streams", viewer, json=CAMERA) == 403
         assert status("GET", "/metrics", operator) == 200
         assert status("POST", "/v1/streams", operator, json=CAMERA) == 201
+        rule = {"name": "r", "sentence": "a light"}
+        assert status("POST", "/v1/rules", viewer, json=rule) == 403
+        assert status("POST", "/v1/rules", operator, json=rule) == 201
+        assert status("GET", "/v1/rules/r", viewer) == 200
+        assert status("GET", "/v1/alerts", viewer) == 200
+        for way in ("pause", "resume"):
+            assert status("POST", f"/v1/rules/r/{way}", viewer) == 403
+            assert status("POST", f"/v1/rules/r/{way}", operator) == 200
+        assert status("DELETE", "/v1/rules/r", viewer) == 403
+        assert status("DELETE", "/v1/rules/r", operator) == 200
         assert status("DELETE", "/v1/streams/door", operator) == 403
         assert status("DELETE", "/v1/streams/door", admin) == 200
 

@@ -1,0 +1,77 @@
+"""What rules raised, the latest first."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel
+
+from services.alerts.book import RuleBook, place_of
+from services.api.access import Viewer
+from services.api.given import GivenHere
+from services.errors import BadTime
+from services.moments import AgoMoment, MediaMoment, WallMoment, parse_moment
+from services.wiring import now_ns
+from streaming.messages import Alert
+
+READ_AT_ONCE = 500
+
+routes = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+
+class AlertPage(BaseModel):
+    """Some alerts, each as it was last told, the latest first.
+
+    `next_before`: ask with it as `before` for those that began earlier; null: there are none.
+    """
+
+    alerts: list[Alert]
+    next_before: str | None
+
+
+@routes.get("", summary="Alerts, the latest first")
+def list_alerts(  # noqa: PLR0913 - the parameters of a route
+    given: GivenHere,
+    caller: Viewer,
+    stream: Annotated[tuple[str, ...], Query(description="Only this one; may be repeated.")] = (),
+    rule: Annotated[str | None, Query(description="Only those of this rule.")] = None,
+    since: Annotated[str | None, Query(description="2h, 2025-03-01T14:00")] = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    before: str | None = None,
+) -> AlertPage:
+    for name in stream:
+        caller.must_see(name)
+    since_at = None if since is None else _wall_time(since, given.now_at())
+    book = RuleBook(given.stores.record.documents, now_ns=now_ns)
+    wanted = (
+        alert
+        for alert in _backwards(book, since_at, before)
+        if caller.may_see(alert.span.stream_id)
+        and (not stream or alert.span.stream_id in stream)
+        and rule in (None, alert.rule)
+    )
+    found = list(islice(wanted, limit + 1))
+    page = found[:limit]
+    return AlertPage(alerts=page, next_before=place_of(page[-1]) if len(found) > limit else None)
+
+
+def _backwards(book: RuleBook, since_at: datetime | None, before: str | None) -> Iterator[Alert]:
+    """Alerts, the latest first, as few in memory as are asked for."""
+    while some := book.alerts(since_at=since_at, before=before, last=READ_AT_ONCE):
+        yield from reversed(some)
+        before = place_of(some[0])
+
+
+def _wall_time(text: str, now_at: datetime) -> datetime:
+    """Raises:
+    BadTime: also for media time, which each stream has for itself.
+    """
+    match parse_moment(text, now_at=now_at):
+        case WallMoment(at):
+            return at
+        case AgoMoment(ns):
+            return now_at - timedelta(microseconds=ns // 1000)
+        case MediaMoment():
+            raise BadTime(text)

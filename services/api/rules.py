@@ -1,0 +1,178 @@
+"""What shall raise an alert: see rules, add them, let them rest.
+
+A key of some streams deals with the rules that name only such; one of all streams, which also looks
+at what is yet to come, is not there for it. Paths of webhooks are never given back.
+"""
+
+from typing import Annotated, Any, Self
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from services.alerts.book import RuleBook, ends_of
+from services.alerts.conditions import LONGEST_NS
+from services.alerts.rules import (
+    COOLDOWN_NS,
+    THRESHOLD,
+    Rule,
+    name_of,
+    refuse_unsigned,
+    rule_json,
+    rule_of,
+)
+from services.api.access import Caller, Operator, Viewer
+from services.api.errors import NotAllowed
+from services.api.given import Given, GivenHere
+from services.api.text import Text
+from services.errors import NoSuchRule
+from services.wiring import now_ns
+from streaming.messages import NS_PER_S, StreamId
+
+MOST_TOLD = 16  # by one rule
+
+routes = APIRouter(prefix="/v1/rules", tags=["alerts"])
+
+Seconds = Annotated[float, Field(ge=0, le=LONGEST_NS / NS_PER_S)]
+
+
+class ShownRule(BaseModel):
+    """A rule. `streams`: none are all; `to`: webhooks without their paths."""
+
+    name: str
+    sentence: str
+    streams: list[str]
+    for_s: float
+    cooldown_s: float
+    threshold: float
+    schedule: str | None
+    to: list[str]
+    added_at: AwareDatetime
+    is_paused: bool
+
+    @classmethod
+    def of(cls, rule: Rule, **more: Any) -> Self:
+        return cls.model_validate(rule_json(rule) | more)
+
+
+class Watched(BaseModel):
+    """How far a rule has looked at a stream, and its alert that goes on there."""
+
+    looked_ns: int
+    alert_id: str | None
+
+
+class RuleInFull(ShownRule):
+    """A rule, and how far it has come, by stream."""
+
+    watches: dict[str, Watched]
+
+
+class RulePage(BaseModel):
+    """Some rules, by name. `next_after`: ask with it as `after` for more; null: no more."""
+
+    rules: list[ShownRule]
+    next_after: str | None
+
+
+class RuleToAdd(BaseModel):
+    """A sentence, and what `longwatch rule add` takes with it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    sentence: Text
+    name: StreamId | None = None
+    """Its first words, where none is given."""
+    streams: list[StreamId] = []
+    for_s: Seconds = 0
+    cooldown_s: Seconds = COOLDOWN_NS / NS_PER_S
+    threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
+    schedule: Text | None = None
+    to: Annotated[list[Text], Field(min_length=1, max_length=MOST_TOLD)] = ["log", "kafka"]
+
+
+@routes.get("", summary="The rules")
+def list_rules(
+    given: GivenHere,
+    caller: Viewer,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+    after: str = "",
+) -> RulePage:
+    left = [one for one in _book(given).rules() if one.name > after and _may_see(caller, one)]
+    page = left[:limit]
+    return RulePage(
+        rules=[ShownRule.of(rule) for rule in page],
+        next_after=page[-1].name if len(left) > limit else None,
+    )
+
+
+@routes.post("", status_code=201, summary="Add a rule, which counts from now on")
+def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Operator) -> ShownRule:
+    for stream_id in new.streams:
+        caller.must_see(stream_id)
+        given.stores.registry.stream(stream_id)
+    if not new.streams and caller.streams is not None:
+        raise NotAllowed("add a rule for all streams")
+    book, settings = _book(given), given.stores.settings
+    rule = rule_of(
+        name=new.name or name_of(new.sentence, [known.name for known in book.rules()]),
+        sentence=new.sentence,
+        streams=tuple(dict.fromkeys(new.streams)),
+        for_ns=round(new.for_s * NS_PER_S),
+        cooldown_ns=round(new.cooldown_s * NS_PER_S),
+        threshold=new.threshold,
+        schedule=new.schedule,
+        to=tuple(new.to),
+        added_at=given.now_at(),
+        from_ns=ends_of(given.stores.record),
+    )
+    refuse_unsigned(rule, is_signed=settings.webhook_secret is not None)
+    book.add(rule)
+    response.headers["Location"] = f"{routes.prefix}/{rule.name}"
+    return ShownRule.of(rule)
+
+
+@routes.get("/{name}", summary="One rule, and how far it has come")
+def get_rule(name: str, given: GivenHere, caller: Viewer) -> RuleInFull:
+    rule = _rule(name, given, caller)
+    watches = {
+        stream_id: Watched(looked_ns=watch.next_ns, alert_id=watch.alert and watch.alert.alert_id)
+        for stream_id, watch in _book(given).watches(rule).items()
+    }
+    return RuleInFull.of(rule, watches=watches)
+
+
+@routes.delete("/{name}", summary="Remove a rule; what it raised stays")
+def delete_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
+    _rule(name, given, caller)
+    return ShownRule.of(_book(given).remove(name))
+
+
+@routes.post("/{name}/pause", summary="Let a rule rest")
+def pause_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
+    _rule(name, given, caller)
+    return ShownRule.of(_book(given).pause(name))
+
+
+@routes.post("/{name}/resume", summary="Let a rule count again, from now on")
+def resume_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
+    _rule(name, given, caller)
+    return ShownRule.of(_book(given).resume(name, ends_of(given.stores.record)))
+
+
+def _book(given: Given) -> RuleBook:
+    return RuleBook(given.stores.record.documents, now_ns=now_ns)
+
+
+def _rule(name: str, given: Given, caller: Caller) -> Rule:
+    """A rule that the caller may see, or `NoSuchRule`."""
+    rule = _book(given).rule(name)
+    if not _may_see(caller, rule):
+        raise NoSuchRule(name, known=())
+    return rule
+
+
+def _may_see(caller: Caller, rule: Rule) -> bool:
+    if caller.streams is None:
+        return True
+    return bool(rule.streams) and all(caller.may_see(stream_id) for stream_id in rule.streams)

@@ -1,0 +1,200 @@
+"""Rules and alerts over HTTP: what the commands do, for whom, and what is never told."""
+
+import os
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import httpx2
+import pytest
+
+from services.alerts.book import RuleBook
+from services.alerts.machine import step
+from services.alerts.rules import Rule
+from services.api.keys import KeyRing, Role
+from services.registry import NewStream
+from services.settings import Settings
+from services.wiring import now_at, now_ns, opened
+from streaming.messages import Alert
+from tests.services.alerts.looks import looks, rule
+from tests.services.alerts.test_courier import SECRET
+from tests.services.api.serving import api
+
+HOOK = "https://example.com/hooks/geheim?token=geheim"
+
+
+@pytest.fixture
+def key_of(settings: Settings) -> Callable[..., dict[str, str]]:
+    """Makes a key, and gives the headers that carry it."""
+
+    def make(role: Role, *streams: str) -> dict[str, str]:
+        ring = KeyRing(settings.keys_path)
+        key = ring.add(
+            f"key{len(ring.grants())}",
+            role,
+            streams=streams or None,
+            added_at=now_at(),
+            draw=os.urandom,
+        )
+        return {"Authorization": f"Bearer {key}"}
+
+    return make
+
+
+def raised(settings: Settings, some: Rule, shown: str) -> list[Alert]:
+    """Have a rule raise alerts on stream `pond`; what is in the record then, in order."""
+    with opened(settings) as stores:
+        book = RuleBook(stores.record.documents, now_ns=now_ns)
+        book.add(some)
+        for one in looks(shown, claims=1):
+            place = book.place(some, "pond")
+            assert place is not None
+            assert book.advance(place, step(some, some.condition, place.watch, one))
+        return book.alerts()
+
+
+def test_a_rule_lives(settings: Settings) -> None:
+    new = {"sentence": "a bright light", "streams": ["cam"], "for_s": 1.5, "cooldown_s": 0}
+    with api(settings, answers=False) as client:
+        added = client.post("/v1/rules", json=new)
+        assert (added.status_code, added.headers["location"]) == (201, "/v1/rules/bright-light")
+        shown = added.json()
+        assert {name: shown[name] for name in new} == new
+        assert (shown["to"], shown["is_paused"]) == (["log", "kafka"], False)
+        assert client.get("/v1/rules/bright-light").json() == {**shown, "watches": {}}
+        again = client.post("/v1/rules", json={**new, "name": "bright-light"})
+        assert (again.status_code, again.json()["kind"]) == (409, "RuleNameTaken")
+
+        assert client.post("/v1/rules/bright-light/pause").json()["is_paused"]
+        with opened(settings) as stores:
+            book = RuleBook(stores.record.documents, now_ns=now_ns)
+            assert book.rule("bright-light").is_paused
+            assert book.rule("bright-light").from_ns == {"cam": 45 * 10**9}
+        assert not client.post("/v1/rules/bright-light/resume").json()["is_paused"]
+        assert client.delete("/v1/rules/bright-light").json()["name"] == "bright-light"
+        for method, path in (
+            ("GET", ""),
+            ("DELETE", ""),
+            ("POST", "/pause"),
+            ("POST", "/resume"),
+        ):
+            gone = client.request(method, f"/v1/rules/bright-light{path}")
+            assert (gone.status_code, gone.json()["kind"]) == (404, "NoSuchRule")
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "kind"),
+    [
+        ({"sentence": "the"}, 422, "BadRule"),
+        ({"schedule": "never"}, 422, "BadRule"),
+        ({"to": ["pigeon"]}, 422, "BadRule"),
+        ({"to": []}, 422, "BadRequest"),
+        ({"to": [HOOK]}, 422, "BadRule"),
+        ({"to": [f"webhook:{HOOK}"]}, 422, "WebhookUnsigned"),
+        ({"threshold": 1}, 422, "BadRequest"),
+        ({"for_s": -1}, 422, "BadRequest"),
+        ({"streams": ["nowhere"]}, 404, "NoSuchStream"),
+        ({"surprise": 1}, 422, "BadRequest"),
+    ],
+)
+def test_what_is_no_rule_is_refused(
+    client: httpx2.Client, changed: dict[str, Any], status: int, kind: str
+) -> None:
+    refused = client.post("/v1/rules", json={"sentence": "a light", **changed})
+
+    assert (refused.status_code, refused.json()["kind"]) == (status, kind)
+    assert client.get("/v1/rules").json() == {"rules": [], "next_after": None}
+
+
+def test_rules_come_in_pages(settings: Settings) -> None:
+    with api(settings, answers=False) as client:
+        for name in ("c", "a", "b"):
+            client.post("/v1/rules", json={"sentence": "a light", "name": name})
+        first = client.get("/v1/rules", params={"limit": 2}).json()
+        rest = client.get("/v1/rules", params={"limit": 2, "after": first["next_after"]}).json()
+
+    assert [one["name"] for one in first["rules"]] == ["a", "b"]
+    assert [one["name"] for one in rest["rules"]] == ["c"]
+    assert rest["next_after"] is None
+
+
+def test_the_path_of_a_webhook_is_never_given_back(settings: Settings) -> None:
+    signing = settings.model_copy(update={"webhook_secret": SECRET})
+    with api(signing, answers=False) as client:
+        new = {"sentence": "a light", "name": "r", "to": [f"webhook:{HOOK}"]}
+        replies = [
+            client.post("/v1/rules", json=new),
+            client.get("/v1/rules"),
+            client.get("/v1/rules/r"),
+            client.post("/v1/rules/r/pause"),
+            client.post("/v1/rules/r/resume"),
+            client.post("/v1/rules", json=new),
+            client.delete("/v1/rules/r"),
+        ]
+
+    assert [one.status_code for one in replies] == [201, 200, 200, 200, 200, 409, 200]
+    assert not any("geheim" in one.text for one in replies)
+    assert replies[0].json()["to"] == ["webhook:https://example.com/…"]
+
+
+def test_alerts_come_the_latest_first_in_pages(settings: Settings) -> None:
+    alerts = raised(settings, rule("a fox"), "a.a.a.a.a")
+    with api(settings, answers=False) as client:
+        pages = [client.get("/v1/alerts", params={"limit": 2}).json()]
+        while before := pages[-1]["next_before"]:
+            asked = {"limit": 2, "before": before}
+            pages.append(client.get("/v1/alerts", params=asked).json())
+        told = [Alert.model_validate(one) for page in pages for one in page["alerts"]]
+        assert told == alerts[::-1]
+        assert [len(page["alerts"]) for page in pages] == [2, 2, 1]
+        assert all(one.start_at > other.start_at for one, other in pairwise(told))
+
+        def count(**asked: str) -> int:
+            return len(client.get("/v1/alerts", params=asked).json()["alerts"])
+
+        assert count(stream="pond", rule="r") == 5
+        assert (count(stream="cam"), count(rule="other")) == (0, 0)
+        assert count(since=alerts[2].start_at.isoformat()) == 3
+        assert client.get("/v1/alerts", params={"since": "0:10:00"}).status_code == 422
+
+
+def test_a_key_for_some_streams_deals_with_their_rules_and_alerts_only(
+    settings: Settings, key_of: Callable[..., dict[str, str]]
+) -> None:
+    with opened(settings) as stores:
+        stores.registry.add(NewStream("pond", "rtsp://192.0.2.7/1"))
+    raised(settings, rule("a fox", name="all"), "a.")
+    everywhere, pond = key_of(Role.ADMIN), key_of(Role.OPERATOR, "pond")
+    cam = key_of(Role.OPERATOR, "cam")
+    with api(settings, answers=False) as client:
+
+        def add(headers: dict[str, str], name: str, *streams: str) -> int:
+            new = {"sentence": "a light", "name": name, "streams": streams}
+            return client.post("/v1/rules", json=new, headers=headers).status_code
+
+        def names(headers: dict[str, str]) -> list[str]:
+            rules = client.get("/v1/rules", headers=headers).json()["rules"]
+            return [one["name"] for one in rules]
+
+        assert (add(pond, "x"), add(pond, "x", "cam"), add(pond, "x", "pond", "cam")) == (
+            403,
+            404,
+            404,
+        )
+        assert (add(pond, "p", "pond"), add(everywhere, "both", "pond", "cam")) == (201, 201)
+        assert (names(everywhere), names(pond), names(cam)) == (["all", "both", "p"], ["p"], [])
+        for hidden in ("all", "both", "p", "nothing"):
+            for method, path in (
+                ("GET", ""),
+                ("DELETE", ""),
+                ("POST", "/pause"),
+                ("POST", "/resume"),
+            ):
+                said = client.request(method, f"/v1/rules/{hidden}{path}", headers=cam)
+                assert said.status_code == 404
+                assert said.json()["detail"].startswith("no such rule, or")
+        assert client.get("/v1/alerts", headers=cam).json()["alerts"] == []
+        assert len(client.get("/v1/alerts", headers=pond).json()["alerts"]) == 1
+        hidden_stream = client.get("/v1/alerts", params={"stream": "pond"}, headers=cam)
+        assert hidden_stream.status_code == 404
+        assert names(everywhere) == ["all", "both", "p"]
