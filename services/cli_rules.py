@@ -1,7 +1,7 @@
 """The commands of alerts: `rule`, with what one does to rules, and `alerts`, what came of them."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -28,6 +28,7 @@ from services.wiring import Stores, now_at, now_ns, opened
 from streaming.messages import NS_PER_S, Alert, Span
 
 FOLLOW_EVERY_S = 0.5
+LATE_NS = 60 * NS_PER_S  # what is written later than it is dated is seen up to then
 
 Name = Annotated[str, typer.Argument(help="Name of the rule.")]
 Streams = Annotated[
@@ -252,25 +253,28 @@ def alerts(
     ):
         book = book_of(stores)
 
-        def wanted() -> Iterator[Alert]:
-            for alert in book.alerts():
-                if name in (None, alert.rule) and alert.span.stream_id in (
-                    stream or [alert.span.stream_id]
+        def wanted(alerts: Iterable[Alert | None]) -> Iterator[Alert]:
+            for alert in alerts:
+                if (
+                    alert
+                    and name in (None, alert.rule)
+                    and alert.span.stream_id in (stream or [alert.span.stream_id])
                 ):
                     yield alert
 
-        shown = list(wanted())[-limit:]
+        read = book.news(since_ns=now_ns() - LATE_NS)
+        shown = list(wanted(book.alerts()))[-limit:]
         if as_json and not follow:
             print_json([alert.model_dump(mode="json") for alert in shown])
             return
         for alert in shown:
             say_alert(tools, alert, as_json=as_json)
-        known = {alert.alert_id: alert for alert in wanted()}
         while follow and not stop.wait(FOLLOW_EVERY_S):
-            for alert in wanted():
-                if known.get(alert.alert_id) != alert:
-                    known[alert.alert_id] = alert
-                    say_alert(tools, alert, as_json=as_json)
+            news = book.news(since_ns=now_ns() - LATE_NS)
+            places = dict.fromkeys(place for told, place in news.items() if told not in read)
+            read = news
+            for alert in wanted(map(book.alert_at, places)):
+                say_alert(tools, alert, as_json=as_json)
 
 
 def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> None:

@@ -35,6 +35,7 @@ from streaming.clock import WallClock
 from streaming.decode import Decoding
 from streaming.footage import FootageStore
 from streaming.messages import (
+    NS_PER_S,
     TOPIC_ALERTS,
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
@@ -45,7 +46,9 @@ from streaming.messages import (
 from streaming.sources import SourceOptions
 from streaming.topics import TOPICS
 
+DAY_NS = 86_400 * NS_PER_S
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
+SWEEP_EVERY_S = 3600.0
 FOLLOWED = (
     (TOPIC_SEGMENTS, Service.ANALYSE),
     (TOPIC_CLIPS, Service.INDEX),
@@ -178,7 +181,12 @@ def keeper_of(
 def keep_rules(parts: Parts, worker: Worker[ClipRemembered], stop: threading.Event) -> None:
     """Hold rules against clips until `stop` is set, and tell of alerts; of the last ones, too."""
     courier = courier_of(parts)
-    with repeated("deliver", courier.deliver, every_s=LOOK_EVERY_S):
+    book = RuleBook(parts.stores.record.documents, now_ns=now_ns)
+    keep_ns = parts.stores.settings.alerts_keep_days * DAY_NS
+    with (
+        repeated("deliver", courier.deliver, every_s=LOOK_EVERY_S),
+        repeated("sweep alerts", lambda: book.sweep(keep_ns=keep_ns), every_s=SWEEP_EVERY_S),
+    ):
         worker.run(stop)
     try:
         courier.deliver()

@@ -124,6 +124,13 @@ class Settings(BaseSettings):
         "of this machine and its network.",
     )
 
+    alerts_keep_days: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="How many days an alert is kept after it was last told of.",
+    )
+
     health: str | None = Field(
         default=None,
         description="Where a service tells its health and its measurements: HOST:PORT, such as "

@@ -3,6 +3,7 @@
     rule      NAME                    a `Rule`
     watch     RULE_ID:STREAM          a `Watch`
     alert     START:ALERT_ID          the last message of an alert, in order of wall time
+    news      RAISED:ALERT_ID         a `News`: that an alert was raised, goes on or ended
     outbox    RAISED:NUMBER           a `Delivery`, in the order in which they are to go
 
 How far a rule has come, the alerts that came of it and who is to be told of them are written in one
@@ -22,7 +23,7 @@ from memory.spans import END_OF_TIME_NS
 from services.alerts.machine import Step, Watch, passed_over
 from services.alerts.rules import Rule, refuse_useless
 from services.errors import NoSuchRule, RuleNameTaken
-from streaming.messages import Alert, StreamId
+from streaming.messages import Alert, AlertState, StreamId
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -41,6 +42,15 @@ class Delivery(BaseModel):
     def lane(self) -> tuple[str, str]:
         """What is told in order."""
         return self.rule_id, self.sink
+
+
+class News(BaseModel):
+    """That there is a message of an alert, and where the alert stands (`place_of`)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    place: str
+    number: int
 
 
 class Place(NamedTuple):
@@ -149,6 +159,30 @@ class RuleBook:
         found = self._documents.all("alert", after=after, before=before, last=last)
         return [parsed(Alert, body) for body in found.values()]
 
+    def news(self, *, since_ns: int) -> dict[str, str]:
+        """The places of alerts of which something was told since then, by what names the news."""
+        found = self._documents.all("news", after=_in_order(since_ns))
+        return {name: parsed(News, body).place for name, body in found.items()}
+
+    def alert_at(self, place: str) -> Alert | None:
+        """The last message of an alert; None of one that is forgotten."""
+        body = self._documents.get(Key("alert", place))
+        return None if body is None else parsed(Alert, body)
+
+    def sweep(self, *, keep_ns: int) -> int:
+        """Delete alerts that ended, and were last told of, longer ago; say how many there were."""
+        count = 0
+        before = _in_order(self._now_ns() - keep_ns)
+        for name, body in self._documents.all("news", before=before).items():
+            news = parsed(News, body)
+            gone: dict[Key, str | None] = {Key("news", name): None}
+            alert = self.alert_at(news.place)
+            if alert and alert.state is AlertState.END and alert.number == news.number:
+                gone[Key("alert", news.place)] = None
+                count += 1
+            self._documents.swap({}, gone)
+        return count
+
     def outbox(self) -> dict[str, Delivery]:
         """What is to be told, in order."""
         found = self._documents.all("outbox")
@@ -165,6 +199,12 @@ class RuleBook:
             for name, body in self._documents.all("alert").items()
             if _overlaps(parsed(Alert, body), stream_id, start_ns, end_ns)
         ]
+        places = {key.name for key in gone}
+        news = [
+            Key("news", name)
+            for name, body in self._documents.all("news").items()
+            if parsed(News, body).place in places
+        ]
         untold = [
             Key("outbox", name)
             for name, delivery in self.outbox().items()
@@ -176,7 +216,7 @@ class RuleBook:
             for name in self._documents.all("watch")
             if whole and name.endswith(f":{stream_id}")
         ]
-        self._documents.swap({}, dict.fromkeys([*gone, *untold, *watches]))
+        self._documents.swap({}, dict.fromkeys([*gone, *news, *untold, *watches]))
         return len(gone)
 
     def _body(self, name: str) -> str:
@@ -189,14 +229,16 @@ class RuleBook:
         changed: dict[Key, str | None] = {}
         raised_ns = step.watch.raised_ns
         for alert in step.alerts:
-            body = alert.model_dump_json()
-            changed[_alert_key(alert)] = body
+            changed[_alert_key(alert)] = alert.model_dump_json()
+            told_ns = max(self._now_ns(), raised_ns + 1)
+            news = News(place=place_of(alert), number=alert.number)
+            changed[Key("news", f"{_in_order(told_ns)}:{alert.alert_id}")] = news.model_dump_json()
             for number, sink in enumerate(rule.to):
                 raised_ns = max(self._now_ns(), raised_ns + 1)
                 delivery = Delivery(
                     rule_id=rule.rule_id, sink=sink, alert=alert, raised_ns=raised_ns
                 )
-                name = f"{raised_ns:020}:{alert.alert_id}:{number}"
+                name = f"{_in_order(raised_ns)}:{alert.alert_id}:{number}"
                 changed[Key("outbox", name)] = delivery.model_dump_json()
         return step.watch.model_copy(update={"raised_ns": raised_ns}), changed
 
@@ -240,7 +282,12 @@ def place_of(alert: Alert) -> str:
 
 
 def _place_of(at: datetime) -> str:
-    return f"{(at - _UNIX_EPOCH) // timedelta(microseconds=1):020}"
+    return _in_order((at - _UNIX_EPOCH) // timedelta(microseconds=1))
+
+
+def _in_order(time: int) -> str:
+    """As a name, whose order is that of time."""
+    return f"{time:020}"
 
 
 def _alert_key(alert: Alert) -> Key:

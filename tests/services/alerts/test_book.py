@@ -46,6 +46,59 @@ def watch(book: RuleBook, name: str, shown: str) -> None:
                 break
 
 
+def test_alerts_are_kept_for_a_while_after_they_ended(record: Record) -> None:
+    now_ns = 0
+    book = RuleBook(record.documents, now_ns=lambda: now_ns)
+    book.add(rule(name="r"))
+    watch(book, "r", "a.a")
+    assert book.sweep(keep_ns=10 * NS_PER_S) == 0
+
+    now_ns = 15 * NS_PER_S
+    assert book.sweep(keep_ns=10 * NS_PER_S) == 1
+    assert in_short(book.alerts()) == ["new 20-30"]
+    assert book.news(since_ns=0) == {}
+    now_ns = 20 * NS_PER_S
+    book.pause("r")
+    now_ns = 30 * NS_PER_S
+    assert book.sweep(keep_ns=10 * NS_PER_S) == 0
+    now_ns = 31 * NS_PER_S
+    assert book.sweep(keep_ns=10 * NS_PER_S) == 1
+    assert (book.alerts(), book.news(since_ns=0)) == ([], {})
+
+
+def test_an_alert_is_kept_from_its_last_message_on(record: Record) -> None:
+    now_ns = 0
+    book = RuleBook(record.documents, now_ns=lambda: now_ns)
+    book.add(rule(name="r"))
+    watch(book, "r", "a")
+    now_ns = 8 * NS_PER_S
+    book.pause("r")
+    now_ns = 15 * NS_PER_S
+
+    assert book.sweep(keep_ns=10 * NS_PER_S) == 0
+    assert in_short(book.alerts()) == ["end 0-10"]
+    assert len(book.news(since_ns=0)) == 1
+
+
+def test_news_are_what_was_told_since(record: Record) -> None:
+    now_ns = 10 * NS_PER_S
+    book = RuleBook(record.documents, now_ns=lambda: now_ns)
+    book.add(rule(name="r"))
+    watch(book, "r", "a")
+    first = book.news(since_ns=10 * NS_PER_S)
+    now_ns = 20 * NS_PER_S
+    watch(book, "r", "a.")
+    later = book.news(since_ns=20 * NS_PER_S)
+
+    assert [book.alert_at(place) for place in first.values()] == book.alerts()
+    assert list(later.values()) == list(first.values())
+    assert set(book.news(since_ns=0)) == {*first, *later}
+    assert book.news(since_ns=21 * NS_PER_S) == {}
+    assert book.forget(STREAM, start_ns=0, end_ns=CLIP_NS) == 1
+    assert book.news(since_ns=0) == {}
+    assert [book.alert_at(place) for place in first.values()] == [None]
+
+
 def test_rules_are_kept_by_name(book: RuleBook) -> None:
     book.add(rule("a heron", name="b"))
     book.add(rule("a fox", name="a"))

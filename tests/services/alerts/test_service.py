@@ -10,7 +10,7 @@ from services.alerts.backtest import back_test
 from services.alerts.book import RuleBook
 from services.alerts.judging import Judge
 from services.alerts.keeper import CLOSE_EVERY_NS, RuleKeeper
-from services.alerts.machine import Look, Seen, passed_over, step
+from services.alerts.machine import Look, Seen, Watch, passed_over, step
 from services.alerts.rules import Rule
 from services.forget import forget_span
 from services.metrics import Metrics
@@ -111,6 +111,28 @@ def test_messages_that_come_twice_late_or_not_at_all_change_nothing(
 
     assert in_short(book_of(stores).alerts()) == ["end 12-24", "end 34-36"]
     assert len(book_of(stores).outbox()) == 4
+
+
+def test_the_service_lets_go_of_alerts_that_ended_long_ago(
+    bare: Settings, light_film: Path
+) -> None:
+    keeping = bare.model_copy(update={"alerts_keep_days": 10})
+    with opened(keeping, make=True) as stores:
+        at_ns = now_ns()
+        for name, days in (("young", 9), ("old", 11)):
+            raised_ns = at_ns - days * 86_400 * NS_PER_S
+            book = RuleBook(stores.record.documents, now_ns=lambda raised_ns=raised_ns: raised_ns)
+            book.add(rule(name=name))
+            stores.registry.add(NewStream(name, str(light_film)))
+            place = book.place(rule(name=name), name)
+            assert place is not None
+            seen = Look("clip", Span(stream_id=name, start_ns=0, end_ns=9), EPOCH, (Seen(0.9),))
+            assert book.advance(place, step(rule(name=name), rule().condition, Watch(), seen))
+            book.remove(name)
+    serve(keeping)
+
+    with opened(keeping) as stores:
+        assert [one.rule for one in book_of(stores).alerts()] == ["young"]
 
 
 def test_what_no_message_tells_any_more_is_caught_up_with(stores: Stores) -> None:
