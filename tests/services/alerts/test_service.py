@@ -247,6 +247,7 @@ def test_a_service_that_is_killed_goes_on(settings: Settings, tmp_path: Path) ->
             for note in notes:
                 announce(note)
             services.start("alerts")
+            services.until_ready()
             until(lambda: len({*receiver.taken("/hook")}) == 4, services["alerts"])
             assert services.stop() == {"alerts": 0}
         finally:
