@@ -1,11 +1,11 @@
-"""Deletion that reaches everything: footage, tokens, vectors, notes, words, events, gaps.
+"""Deletion that reaches everything: footage, tokens, vectors, notes, events, gaps, summaries.
 
 A clip that lies partly inside the span is deleted whole, and so is a segment of footage,
 since neither can be cut; and so is a clip whose note tells of something inside the span, because
 it began before the clip. Of a gap, the part inside is deleted; what sticks out stays known.
 
 The order makes a crash harmless. First the record notes durably what is to be forgotten, and
-from then on refuses to store it again; then the files go, then the vectors, and last the
+from then on refuses to store it again; then the summaries go, the files, the vectors, and last the
 record's own entries, so that until the end it is known that there is work left.
 `finish_forgetting` does that work at the next start, and repeating any step is harmless.
 """
@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from memory.record import Record
 from memory.spans import whole_stream
+from memory.summary_book import SummaryBook
 from memory.values import Deleted, Removed
 from streaming.messages import Span
 
@@ -111,6 +112,7 @@ def _with_notes_of(span: Span, record: Record) -> Span:
 
 def _forget(span: Span, stores: Stores, delete: Callable[[Span], Deleted]) -> Forgotten:
     stores.record.begin_forgetting(span)
+    SummaryBook(stores.record.documents).forget(span)
     return Forgotten(
         span=span,
         footage=_delete_footage(span, stores.footage),

@@ -32,6 +32,7 @@ class Service(StrEnum):
     INDEX = "index"
     ANSWER = "answer"
     ALERTS = "alerts"
+    SUMMARISE = "summarise"
     API = "api"
 
 

@@ -113,6 +113,7 @@ class Metrics:
         self._delivery_lag = self._histogram(
             "alert_delivery_seconds", "Time from an alert to who was told of it", "sink"
         )
+        self._summaries = self._counter("summaries", "Summaries that were written", "level")
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._lost, self._drops, self._shed),
@@ -169,6 +170,9 @@ class Metrics:
 
     def not_delivered(self, sink: str, outcome: str) -> None:
         self._deliveries.labels(sink, outcome).inc()
+
+    def summarised(self, level: str) -> None:
+        self._summaries.labels(level).inc()
 
     def lag(self, topic: str, group: str, messages: int) -> None:
         self._lag.labels(topic, group).set(messages)

@@ -27,6 +27,7 @@ from services.requests import OnText, Request, Result, respond
 from services.resident import Resident
 from services.room import SelfClearingFootage
 from services.signing import secret_of
+from services.summaries.keeper import SummaryKeeper
 from services.threads import repeated
 from services.wiring import Stores, WatchingEngine, now_ns
 from services.worker import Worker
@@ -53,6 +54,7 @@ FOLLOWED = (
     (TOPIC_SEGMENTS, Service.ANALYSE),
     (TOPIC_CLIPS, Service.INDEX),
     (TOPIC_CLIPS, Service.ALERTS),
+    (TOPIC_CLIPS, Service.SUMMARISE),
 )
 """Which group follows which topic."""
 
@@ -202,6 +204,18 @@ def courier_of(parts: Parts) -> Courier:
         webhooks = Webhooks(secret, allow_private=settings.webhook_private)
     book = RuleBook(parts.stores.record.documents, now_ns=now_ns)
     return Courier(book, parts.bus, webhooks, now_ns=now_ns, metrics=parts.metrics)
+
+
+def summariser_of(parts: Parts) -> Worker[None]:
+    return Worker(
+        Service.SUMMARISE,
+        bus=parts.bus,
+        consumer=parts.bus.consumer(TOPIC_CLIPS, group=Service.SUMMARISE),
+        handler=SummaryKeeper(
+            parts.stores.record, monotonic_ns=parts.clock.monotonic_ns, metrics=parts.metrics
+        ),
+        metrics=parts.metrics,
+    )
 
 
 def resident_of(

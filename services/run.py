@@ -30,6 +30,7 @@ from services.parts import (
     keep_rules,
     keeper_of,
     resident_of,
+    summariser_of,
     supervisor_of,
     trim,
 )
@@ -262,6 +263,12 @@ def alerts(alone: Alone, stop: threading.Event) -> None:
     keep_rules(alone.parts, worker, stop)
 
 
+def summarise(alone: Alone, stop: threading.Event) -> None:
+    worker = alone.starting.until_there("bus", lambda: summariser_of(alone.parts))
+    alone.readiness.has("service")
+    worker.run(stop)
+
+
 def api(alone: Alone, stop: threading.Event) -> None:
     from services.api import server
 
@@ -284,5 +291,6 @@ WORK: dict[Service, Work] = {
     Service.INDEX: index,
     Service.ANSWER: answer,
     Service.ALERTS: alerts,
+    Service.SUMMARISE: summarise,
     Service.API: api,
 }

@@ -1,5 +1,5 @@
-"""The whole service in one process: capture, analysis, index, answers and alerts, each in its
-threads.
+"""The whole service in one process: capture, analysis, index, answers, alerts and summaries, each
+in its threads.
 
 Any of them may fail: what heals by waiting waits inside its worker, and what does not ends the
 service with its reason, because half a service that looks alive is worse than none. Everything is
@@ -28,6 +28,7 @@ from services.parts import (
     keep_rules,
     keeper_of,
     resident_of,
+    summariser_of,
     supervisor_of,
     trim,
 )
@@ -169,7 +170,7 @@ class _Whole:
             raise threads.failure
 
     def _watch(self, stop: threading.Event) -> None:
-        """Load the model, then analyse, index, answer and alert until told to stop."""
+        """Load the model, then analyse, index, answer, alert and summarise until told to stop."""
         parts, stores, turns = self._parts, self._parts.stores, Turns()
         decoding = open_decoding(self._running.settings)
         engine = self._running.load_engine(self._running.settings)
@@ -199,6 +200,7 @@ class _Whole:
             self._threads.start(Service.INDEX, lambda stop: indexer_of(parts, keeper).run(stop)),
             self._threads.start(Service.ANSWER, answer),
             self._threads.start(Service.ALERTS, alert),
+            self._threads.start(Service.SUMMARISE, summariser_of(parts).run),
         ]
         try:
             analyst.run(stop)

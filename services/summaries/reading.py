@@ -3,6 +3,7 @@ and of the notes at its edges and wherever nothing is kept. Both say the same.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Literal, Self
 
@@ -15,7 +16,7 @@ from services.coverage import Asked, asked_of, coverage_of
 from services.errors import RangeTooFine
 from services.moments import Bounds
 from services.wiring import Stores
-from streaming.messages import Coverage, Message, Span, StreamGap, wall_time
+from streaming.messages import Coverage, Message, Span, wall_time
 
 MOST = 1500  # summaries in one reply: the minutes of a day
 
@@ -52,17 +53,16 @@ class SpanSummary(Message):
 
 
 class Notes:
-    """Summaries of the notes alone, within one stretch of a stream that is read once."""
+    """Summaries of the notes alone, within one stretch of a stream."""
 
     def __init__(self, record: Record, asked: Asked) -> None:
         self._record = record
         self._asked = asked
-        self._gaps: Sequence[StreamGap] | None = None
 
     def summary(self, span: Span) -> Summary:
-        if self._gaps is None:
-            self._gaps = coverage_of(self._record, [self._asked]).gaps
-        return summary_of(span, self._record.events([around(span)]), self._gaps)
+        asked = replace(self._asked, start_ns=span.start_ns, end_ns=span.end_ns)
+        gaps = coverage_of(self._record, [asked]).gaps
+        return summary_of(span, self._record.events([around(span)]), gaps)
 
 
 def summaries(
