@@ -44,7 +44,7 @@ class Level(StrEnum):
         return {Level.MINUTE: MINUTE_NS, Level.HOUR: 60 * MINUTE_NS, Level.DAY: DAY_NS}[self]
 
 
-class Kind(BaseModel):
+class NotedKind(BaseModel):
     """What was noted in the same words: how often, and when.
 
     text               in the words in which it was noted first
@@ -68,7 +68,7 @@ class Kind(BaseModel):
         return self.begun + self.carried
 
 
-class Busy(BaseModel):
+class BusyMinute(BaseModel):
     """A minute, or the part of one that lies in the span, and how much began in it."""
 
     model_config = _FROZEN
@@ -91,9 +91,9 @@ class Summary(BaseModel):
     model_config = _FROZEN
 
     span: Span
-    kinds: tuple[Kind, ...]
+    kinds: tuple[NotedKind, ...]
     gaps: tuple[StreamGap, ...]
-    busiest: Busy | None
+    busiest: BusyMinute | None
     calm_until_ns: int
     calm_from_ns: int
     calmest: Span | None
@@ -124,7 +124,7 @@ def summary_of(span: Span, events: Iterable[ClipEvent], gaps: Iterable[StreamGap
         span=span,
         kinds=_kinds(span, events, [one.span for one in within], [one.text for one in within]),
         gaps=unwatched,
-        busiest=Busy(span=_minute(span, minute), begun=most) if most else None,
+        busiest=BusyMinute(span=_minute(span, minute), begun=most) if most else None,
         calm_until_ns=calm[0][1] if calm and calm[0][0] == span.start_ns else span.start_ns,
         calm_from_ns=calm[-1][0] if calm and calm[-1][1] == span.end_ns else span.end_ns,
         calmest=_longest(span, calm),
@@ -210,7 +210,7 @@ def _longest_stored(
 
 def _kinds(
     span: Span, events: Sequence[ClipEvent], seen: Sequence[Span], texts: Sequence[str]
-) -> tuple[Kind, ...]:
+) -> tuple[NotedKind, ...]:
     first_words: dict[tuple[str, ...], tuple[int, str]] = {}
     for one in events:
         if one.event.span.overlaps(span.start_ns, span.end_ns):
@@ -220,7 +220,7 @@ def _kinds(
     for one, text in zip(seen, texts, strict=True):
         groups[content_words(text)].append(one)
     kinds = [
-        Kind(
+        NotedKind(
             text=first_words.get(words, (0, " ".join(words)))[1],
             begun=sum(one.start_ns >= span.start_ns for one in group),
             carried=sum(one.start_ns < span.start_ns for one in group),
@@ -235,7 +235,7 @@ def _kinds(
     return tuple(sorted(kinds, key=_order))
 
 
-def _joined_kinds(first: Iterable[Kind], second: Iterable[Kind]) -> tuple[Kind, ...]:
+def _joined_kinds(first: Iterable[NotedKind], second: Iterable[NotedKind]) -> tuple[NotedKind, ...]:
     kinds = {content_words(one.text): one for one in first}
     for later in second:
         words = content_words(later.text)
@@ -244,8 +244,8 @@ def _joined_kinds(first: Iterable[Kind], second: Iterable[Kind]) -> tuple[Kind, 
     return tuple(sorted(kinds.values(), key=_order))
 
 
-def _joined_kind(earlier: Kind, later: Kind) -> Kind:
-    return Kind(
+def _joined_kind(earlier: NotedKind, later: NotedKind) -> NotedKind:
+    return NotedKind(
         text=earlier.text,
         begun=earlier.begun + later.begun,
         carried=earlier.carried,
@@ -255,7 +255,7 @@ def _joined_kind(earlier: Kind, later: Kind) -> Kind:
     )
 
 
-def _order(kind: Kind) -> tuple[int, str]:
+def _order(kind: NotedKind) -> tuple[int, str]:
     return (kind.first_ns, kind.text)
 
 

@@ -12,13 +12,14 @@ from services.api import (
     rules,
     search,
     streams,
+    summarize,
 )
 from services.api.given import Given
 from services.api.limits import ClientLimits
 
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
-PARTS = (health, streams, search, clips, footage, chat, rules, alerts)
+PARTS = (health, streams, search, summarize, clips, footage, chat, rules, alerts)
 
 
 def app_of(given: Given | None = None) -> FastAPI:

@@ -10,7 +10,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime
 
 from memory.record import Record
-from memory.summaries import Busy, Kind, Level, Summary, around, cut, folded, summary_of
+from memory.summaries import BusyMinute, Level, NotedKind, Summary, around, cut, folded, summary_of
 from memory.summary_book import SummaryBook
 from services.coverage import Asked, asked_of, coverage_of
 from services.errors import RangeTooFine
@@ -28,8 +28,8 @@ class SpanSummary(Message):
     span: Span
     start_at: AwareDatetime
     end_at: AwareDatetime
-    events: tuple[Kind, ...]
-    busiest: Busy | None
+    events: tuple[NotedKind, ...]
+    busiest: BusyMinute | None
     calmest: Span | None
     coverage: Coverage
 

@@ -157,6 +157,7 @@ def test_a_key_for_some_streams_sees_no_trace_of_the_others(
             f"/v1/clips/{clip.clip_id}/video",
             f"/v1/clips/{clip.clip_id}/thumbnail",
             "/v1/search?q=light&stream=cam",
+            "/v1/summarize?stream=cam",
         ):
             assert client.get(path, headers=mine).status_code == 200, path
             assert client.get(path, headers=other).status_code == 404, path
@@ -171,6 +172,7 @@ def test_a_key_for_some_streams_sees_no_trace_of_the_others(
         assert named.json() == nowhere.json()
         assert "secret" not in named.text
         assert client.get("/v1/search?q=light", headers=other).json() == {"clips": []}
+        assert client.get("/v1/summarize", headers=other).json() == {"summaries": []}
         by_other = client.post("/v1/chat/completions", headers=other, json=asked).json()
         by_me = client.post("/v1/chat/completions", headers=mine, json=asked).json()
         shown = client.post(

@@ -10,6 +10,7 @@ import pytest
 from services.api.chat import MODEL
 from services.settings import Settings
 from tests.services.api.serving import api
+from tests.services.test_cli import as_json, run
 
 QUESTION = "when: a bright light"
 BRIGHT_NS = [12_000_000_000, 34_000_000_000]
@@ -121,6 +122,20 @@ def test_a_search_finds_clips_that_can_be_looked_at(client: httpx2.Client) -> No
     assert len(found) == 2
     assert any("bright" in clip["text"] for clip in found)
     assert client.get(found[0]["thumbnail"]).status_code == 200
+
+
+def test_a_summary_says_what_the_command_says(client: httpx2.Client, shared: Settings) -> None:
+    asked = {"since": "0:10", "until": "0:20"}
+    (told,) = client.get("/v1/summarize", params=asked).json()["summaries"]
+    said = run(shared, "summarize", "--since", "0:10", "--until", "0:20", "--json")
+
+    assert [one["text"] for one in told["events"]] == [
+        "a bright light shines",
+        "a dim light shines",
+    ]
+    assert as_json(said) == [told]
+    refused = client.get("/v1/summarize", params={"since": "soon"})
+    assert (refused.status_code, refused.json()["kind"]) == (422, "BadTime")
 
 
 def test_without_a_service_that_answers_one_is_told_to_come_back(settings: Settings) -> None:
