@@ -1,6 +1,5 @@
 """Who may do what: keys, roles, streams, and what is asked without any of them."""
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -18,30 +17,12 @@ from services.console import OURS
 from services.health import LIVE, READY
 from services.registry import NewStream
 from services.settings import Settings
-from services.wiring import now_at, opened
+from services.wiring import opened
 from streaming.messages import NS_PER_S
 from tests.services.api.serving import api
 
 OPEN = {LIVE, READY}
 CAMERA = {"name": "door", "url": "rtsp://user:geheim@192.0.2.1/stream"}
-
-
-@pytest.fixture
-def make_key(settings: Settings) -> Callable[..., dict[str, str]]:
-    """Makes a key, and gives the headers that carry it."""
-
-    def make(role: Role, *streams: str) -> dict[str, str]:
-        ring = KeyRing(settings.keys_path)
-        key = ring.add(
-            f"key{len(ring.grants())}",
-            role,
-            streams=streams or None,
-            added_at=now_at(),
-            draw=os.urandom,
-        )
-        return {"Authorization": f"Bearer {key}"}
-
-    return make
 
 
 def test_without_any_key_this_machine_may_do_anything(settings: Settings) -> None:

@@ -1,6 +1,5 @@
 """Rules and alerts over HTTP: what the commands do, for whom, and what is never told."""
 
-import os
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -11,34 +10,16 @@ import pytest
 from services.alerts.book import RuleBook
 from services.alerts.machine import step
 from services.alerts.rules import Rule
-from services.api.keys import KeyRing, Role
+from services.api.keys import Role
 from services.registry import NewStream
 from services.settings import Settings
-from services.wiring import now_at, now_ns, opened
+from services.wiring import now_ns, opened
 from streaming.messages import Alert
 from tests.services.alerts.looks import looks, rule
 from tests.services.alerts.test_courier import SECRET
 from tests.services.api.serving import api
 
 HOOK = "https://example.com/hooks/geheim?token=geheim"
-
-
-@pytest.fixture
-def key_of(settings: Settings) -> Callable[..., dict[str, str]]:
-    """Makes a key, and gives the headers that carry it."""
-
-    def make(role: Role, *streams: str) -> dict[str, str]:
-        ring = KeyRing(settings.keys_path)
-        key = ring.add(
-            f"key{len(ring.grants())}",
-            role,
-            streams=streams or None,
-            added_at=now_at(),
-            draw=os.urandom,
-        )
-        return {"Authorization": f"Bearer {key}"}
-
-    return make
 
 
 def raised(settings: Settings, some: Rule, shown: str) -> list[Alert]:
@@ -159,13 +140,13 @@ def test_alerts_come_the_latest_first_in_pages(settings: Settings) -> None:
 
 
 def test_a_key_for_some_streams_deals_with_their_rules_and_alerts_only(
-    settings: Settings, key_of: Callable[..., dict[str, str]]
+    settings: Settings, make_key: Callable[..., dict[str, str]]
 ) -> None:
     with opened(settings) as stores:
         stores.registry.add(NewStream("pond", "rtsp://192.0.2.7/1"))
     raised(settings, rule("a fox", name="all"), "a.")
-    everywhere, pond = key_of(Role.ADMIN), key_of(Role.OPERATOR, "pond")
-    cam = key_of(Role.OPERATOR, "cam")
+    everywhere, pond = make_key(Role.ADMIN), make_key(Role.OPERATOR, "pond")
+    cam = make_key(Role.OPERATOR, "cam")
     with api(settings, answers=False) as client:
 
         def add(headers: dict[str, str], name: str, *streams: str) -> int:
