@@ -26,6 +26,7 @@ from streaming.errors import BadMessage
 from streaming.messages import NS_PER_S, ClipNote, ClipRemembered, Span, wall_time
 
 CLOSE_EVERY_NS = 15 * NS_PER_S  # what a stream's last clip did not end
+READ_NS = 60 * NS_PER_S  # of notes, when the next one is looked for
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +115,24 @@ class RuleKeeper:
         if place is None or place.watch.next_ns >= until_ns:
             return False
         ahead = Span(stream_id=stream_id, start_ns=place.watch.next_ns, end_ns=until_ns)
-        notes = (n for n in self._record.clips([ahead]) if n.span.start_ns >= ahead.start_ns)
-        note = next(notes, None)
+        note = self._first_note(ahead)
         if note is None:
             return False
         self._write(place, looked(rule, place.watch, note, self._judge, zone=self._zone))
         return True
+
+    def _first_note(self, ahead: Span) -> ClipNote | None:
+        """The first that begins in a span, which may be long: little of it is read at a time."""
+        length_ns = READ_NS
+        while True:
+            end_ns = min(ahead.end_ns, ahead.start_ns + length_ns)
+            notes = self._record.clips([ahead.model_copy(update={"end_ns": end_ns})])
+            for note in notes:
+                if note.span.start_ns >= ahead.start_ns:
+                    return note
+            if end_ns == ahead.end_ns:
+                return None
+            length_ns *= 8
 
     def _close(self, rule: Rule, stream_id: str) -> None:
         """End an alert that goes on where its stream is over."""
