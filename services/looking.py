@@ -102,22 +102,28 @@ class Looker:
         return recall(rankings, [words] if words else [], limit=limit)
 
     def tokens_of(self, clip_id: str) -> ClipTokens | None:
-        try:
-            stored = self._tokens.get(
-                clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
-            )
-        except (TokensMissing, DamagedTokens, ForeignTokens):
-            return None
-        return clip_tokens(stored)
+        return readable_tokens(self._engine, self._tokens, clip_id)
 
     def _judged(self, clip_id: str, claim: str) -> float | None:
         tokens = self.tokens_of(clip_id)
-        if tokens is None:
-            return None
-        try:
-            return self._engine.judge(tokens, claim)
-        except (LayoutMismatch, PromptTooLong):
-            return None
+        return None if tokens is None else judgement(self._engine, tokens, claim)
+
+
+def readable_tokens(engine: Engine, store: TokenStore, clip_id: str) -> ClipTokens | None:
+    """The stored tokens of a clip; None where this model cannot look at them."""
+    try:
+        stored = store.get(clip_id, layout_id=engine.layout_id, encoder_id=engine.encoder_id)
+    except (TokensMissing, DamagedTokens, ForeignTokens):
+        return None
+    return clip_tokens(stored)
+
+
+def judgement(engine: Engine, tokens: ClipTokens, claim: str) -> float | None:
+    """The model's yes or no to a claim, as a probability; None where it cannot be asked."""
+    try:
+        return engine.judge(tokens, claim)
+    except (LayoutMismatch, PromptTooLong):
+        return None
 
 
 def _is_mostly_in(clip: Span, within: Sequence[Span]) -> bool:

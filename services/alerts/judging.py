@@ -18,16 +18,14 @@ from enum import StrEnum
 
 import numpy as np
 
-from memory.errors import DamagedTokens, ForeignTokens, TokensMissing
 from memory.events import matches
 from memory.record import Record
 from memory.tokens import TokenStore
 from memory.values import Vector
 from models.engine import ClipTokens, Engine
-from models.errors import LayoutMismatch, PromptTooLong
 from services.alerts.machine import Look, Seen
+from services.looking import judgement, readable_tokens
 from services.metrics import Metrics
-from services.remember import clip_tokens
 from streaming.messages import ClipNote
 
 RESEMBLES = 0.25
@@ -82,7 +80,7 @@ class Judge:
         if not is_noted and not self._resembles(note.clip_id, claim):
             self._count(Outcome.PASSED_OVER)
             return Seen(0.0)
-        tokens = self._tokens_of(note.clip_id)
+        tokens = readable_tokens(self._engine, self._tokens, note.clip_id)
         if tokens is None:
             self._count(Outcome.UNREADABLE)
             return None
@@ -104,22 +102,10 @@ class Judge:
                 self._vectors[claim] = np.asarray(self._engine.embed([claim])[0])
         return self._vectors[claim]
 
-    def _tokens_of(self, clip_id: str) -> ClipTokens | None:
-        engine = self._engine
-        try:
-            return clip_tokens(
-                self._tokens.get(clip_id, layout_id=engine.layout_id, encoder_id=engine.encoder_id)
-            )
-        except (TokensMissing, DamagedTokens, ForeignTokens):
-            return None
-
     def _judged(self, tokens: ClipTokens, claim: str) -> float:
         self._count(Outcome.JUDGED)
-        try:
-            with self._turn():
-                return self._engine.judge(tokens, claim)
-        except (LayoutMismatch, PromptTooLong):
-            return 0.0
+        with self._turn():
+            return judgement(self._engine, tokens, claim) or 0.0
 
     def _count(self, outcome: Outcome) -> None:
         self.count_of[outcome] += 1
