@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from services.alerts.book import RuleBook, ends_of
+from services.alerts.book import ends_of
 from services.alerts.conditions import duration_ns
 from services.alerts.rules import (
     COOLDOWN_NS,
@@ -24,7 +24,7 @@ from services.coverage import asked_of
 from services.errors import NoSuchRule
 from services.locks import Service, is_running
 from services.moments import parse_bounds, show_ns
-from services.wiring import Stores, now_at, now_ns, opened
+from services.wiring import Stores, now_at, now_ns, opened, rules_of
 from streaming.messages import NS_PER_S, Alert, Span
 
 FOLLOW_EVERY_S = 0.5
@@ -84,7 +84,7 @@ def add(  # noqa: PLR0913 - the options of a command
     """
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings, make=True) as stores:
-        book = book_of(stores)
+        book = rules_of(stores)
         added = rule_of(
             name=name or name_of(sentence, [known.name for known in book.rules()]),
             sentence=sentence,
@@ -113,7 +113,7 @@ def list_rules(context: typer.Context, as_json: Json = False) -> None:
     """Show all rules."""
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        rules = book_of(stores).rules()
+        rules = rules_of(stores).rules()
         if as_json:
             print_json([rule_json(one) for one in rules])
         elif rules:
@@ -127,7 +127,7 @@ def show(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show a rule, and how far it has come on each stream."""
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        book = book_of(stores)
+        book = rules_of(stores)
         shown = book.rule(name)
         watches = book.watches(shown)
         said = rule_json(shown)
@@ -190,7 +190,7 @@ def test(  # noqa: PLR0913 - the options of a command
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
         try:
-            tried = book_of(stores).rule(what)
+            tried = rules_of(stores).rule(what)
         except NoSuchRule:
             tried = rule_of(
                 name="test",
@@ -251,7 +251,7 @@ def alerts(
         opened(tools.settings) as stores,
         stopped_by_signals(stop),
     ):
-        book = book_of(stores)
+        book = rules_of(stores)
 
         def wanted(alerts: Iterable[Alert | None]) -> Iterator[Alert]:
             for alert in alerts:
@@ -280,7 +280,7 @@ def alerts(
 def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> None:
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        book = book_of(stores)
+        book = rules_of(stores)
         match how:
             case "removed":
                 after = book.remove(name)
@@ -292,10 +292,6 @@ def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> No
             print_json(rule_json(after))
         else:
             say(tools, f"{how} {after.name}")
-
-
-def book_of(stores: Stores) -> RuleBook:
-    return RuleBook(stores.record.documents, now_ns=now_ns)
 
 
 def spans_of(stores: Stores, names: list[str], since: str | None, until: str | None) -> list[Span]:

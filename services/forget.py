@@ -14,11 +14,10 @@ from memory.forgetting import Forgotten, forget, forget_stream
 from memory.forgetting import Stores as ForgettingStores
 from memory.spans import whole_stream
 from memory.values import StreamSpec
-from services.alerts.book import RuleBook
 from services.capture import is_let_go
 from services.locks import Service, standing_in
 from services.progress import PAUSED, cursor_of, note_captured
-from services.wiring import Stores, now_ns
+from services.wiring import Stores, rules_of
 from streaming.messages import Span
 
 WAIT_S = 20.0  # for a capture to stop: longer than a silent source keeps it waiting
@@ -77,8 +76,7 @@ def forget_whole(stores: Stores, name: str) -> Forgotten:
 
 
 def _forget_alerts(stores: Stores, span: Span) -> None:
-    book = RuleBook(stores.record.documents, now_ns=now_ns)
-    book.forget(span.stream_id, start_ns=span.start_ns, end_ns=span.end_ns)
+    rules_of(stores).forget(span.stream_id, start_ns=span.start_ns, end_ns=span.end_ns)
 
 
 def _wait_until_let_go(stores: Stores, spec: StreamSpec) -> None:

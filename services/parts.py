@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from memory.errors import StoreError
 from memory.forgetting import finish_forgetting
 from memory.index import ClipSearch
-from services.alerts.book import RuleBook
+from memory.values import DAY_NS
 from services.alerts.courier import LOOK_EVERY_S, Courier
 from services.alerts.judging import Judge
 from services.alerts.keeper import RuleKeeper
@@ -29,14 +29,13 @@ from services.room import SelfClearingFootage
 from services.signing import secret_of
 from services.summaries.keeper import SummaryKeeper
 from services.threads import repeated
-from services.wiring import Stores, WatchingEngine, now_ns
+from services.wiring import Stores, WatchingEngine, now_ns, rules_of
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
 from streaming.decode import Decoding
 from streaming.footage import FootageStore
 from streaming.messages import (
-    NS_PER_S,
     TOPIC_ALERTS,
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
@@ -47,7 +46,6 @@ from streaming.messages import (
 from streaming.sources import SourceOptions
 from streaming.topics import TOPICS
 
-DAY_NS = 86_400 * NS_PER_S
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
 SWEEP_EVERY_S = 3600.0
 FOLLOWED = (
@@ -170,7 +168,7 @@ def keeper_of(
         bus=bus,
         consumer=bus.consumer(TOPIC_CLIPS, group=Service.ALERTS),
         handler=RuleKeeper(
-            book=RuleBook(stores.record.documents, now_ns=now_ns),
+            book=rules_of(stores),
             judge=judge,
             record=stores.record,
             monotonic_ns=parts.clock.monotonic_ns,
@@ -183,7 +181,7 @@ def keeper_of(
 def keep_rules(parts: Parts, worker: Worker[ClipRemembered], stop: threading.Event) -> None:
     """Hold rules against clips until `stop` is set, and tell of alerts; of the last ones, too."""
     courier = courier_of(parts)
-    book = RuleBook(parts.stores.record.documents, now_ns=now_ns)
+    book = rules_of(parts.stores)
     keep_ns = parts.stores.settings.alerts_keep_days * DAY_NS
     with (
         repeated("deliver", courier.deliver, every_s=LOOK_EVERY_S),
@@ -202,8 +200,9 @@ def courier_of(parts: Parts) -> Courier:
     if settings.webhook_secret is not None:
         secret = secret_of(settings.webhook_secret.get_secret_value())
         webhooks = Webhooks(secret, allow_private=settings.webhook_private)
-    book = RuleBook(parts.stores.record.documents, now_ns=now_ns)
-    return Courier(book, parts.bus, webhooks, now_ns=now_ns, metrics=parts.metrics)
+    return Courier(
+        rules_of(parts.stores), parts.bus, webhooks, now_ns=now_ns, metrics=parts.metrics
+    )
 
 
 def summariser_of(parts: Parts) -> Worker[None]:

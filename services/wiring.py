@@ -20,6 +20,7 @@ from memory.tokens import TokenStore
 from models.engine import Engine
 from models.errors import CheckpointUnreadable
 from models.layout import StreamLayout
+from services.alerts.book import RuleBook
 from services.errors import (
     DataDirectoryEmpty,
     DataDirectoryUnusable,
@@ -113,6 +114,11 @@ class Stores:
     registry: Registry
     footage: FootageStore
     tokens: TokenStore
+
+
+def rules_of(stores: Stores) -> RuleBook:
+    """The rules and alerts of a record, dated by the machine's clock."""
+    return RuleBook(stores.record.documents, now_ns=now_ns)
 
 
 @contextmanager

@@ -11,8 +11,7 @@ from services.alerts.keeper import looked
 from services.alerts.machine import Watch, passed_over
 from services.alerts.rules import Rule
 from streaming.messages import Alert, Span
-
-DAY_S = 86_400.0
+from streaming.topics import DAY_S
 
 
 @dataclass(frozen=True, slots=True)

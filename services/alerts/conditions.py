@@ -14,13 +14,14 @@ Pure: knows no model, no clip and no clock.
 import re
 from dataclasses import dataclass
 
+from memory.values import DAY_NS
 from memory.words import content_words
 from services.errors import BadRule
 from streaming.messages import NS_PER_S
 
 MAX_SENTENCE_CHARS = 500
 MOST_COUNTED = 1000  # the starts of so many are kept
-LONGEST_NS = 30 * 86_400 * NS_PER_S
+LONGEST_NS = 30 * DAY_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def duration_ns(text: str) -> int:
     return length_ns
 
 
-_UNIT_NS = {"s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3600 * NS_PER_S, "d": 86_400 * NS_PER_S}
+_UNIT_NS = {"s": NS_PER_S, "m": 60 * NS_PER_S, "h": 3600 * NS_PER_S, "d": DAY_NS}
 _UNITS = "s|secs?|seconds?|m|mins?|minutes?|h|hours?|d|days?"
 _DURATION = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?) ?({_UNITS})")
 _TIME = r"([\d.]+ ?[a-z]+)"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from memory.values import DAY_NS
 from services.alerts.book import Delivery, RuleBook
 from services.alerts.rules import Sink, parse_sink
 from services.alerts.webhooks import Webhooks
@@ -21,7 +22,7 @@ from streaming.messages import NS_PER_S, TOPIC_ALERTS, Alert
 
 LOOK_EVERY_S = 0.5
 FIRST_WAIT_NS, LONGEST_WAIT_NS = NS_PER_S, 300 * NS_PER_S
-KEPT_NS = 7 * 86_400 * NS_PER_S
+KEPT_NS = 7 * DAY_NS
 AT_ONCE = 8  # sinks that are told at the same time
 MESSAGE_ID = "message-id"
 

@@ -13,7 +13,7 @@ from services.api.access import Viewer
 from services.api.given import GivenHere
 from services.errors import BadTime
 from services.moments import AgoMoment, MediaMoment, WallMoment, parse_moment
-from services.wiring import now_ns
+from services.wiring import rules_of
 from streaming.messages import Alert
 
 READ_AT_ONCE = 500
@@ -44,10 +44,9 @@ def list_alerts(  # noqa: PLR0913 - the parameters of a route
     for name in stream:
         caller.must_see(name)
     since_at = None if since is None else _wall_time(since, given.now_at())
-    book = RuleBook(given.stores.record.documents, now_ns=now_ns)
     wanted = (
         alert
-        for alert in _backwards(book, since_at, before)
+        for alert in _backwards(rules_of(given.stores), since_at, before)
         if caller.may_see(alert.span.stream_id)
         and (not stream or alert.span.stream_id in stream)
         and rule in (None, alert.rule)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from services.alerts.book import RuleBook, ends_of
+from services.alerts.book import ends_of
 from services.alerts.conditions import LONGEST_NS
 from services.alerts.rules import (
     COOLDOWN_NS,
@@ -26,7 +26,7 @@ from services.api.errors import NotAllowed
 from services.api.given import Given, GivenHere
 from services.api.text import Text
 from services.errors import NoSuchRule
-from services.wiring import now_ns
+from services.wiring import rules_of
 from streaming.messages import NS_PER_S, StreamId
 
 MOST_TOLD = 16  # by one rule
@@ -98,7 +98,9 @@ def list_rules(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
     after: str = "",
 ) -> RulePage:
-    left = [one for one in _book(given).rules() if one.name > after and _may_see(caller, one)]
+    left = [
+        one for one in rules_of(given.stores).rules() if one.name > after and _may_see(caller, one)
+    ]
     page = left[:limit]
     return RulePage(
         rules=[ShownRule.of(rule) for rule in page],
@@ -113,7 +115,7 @@ def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Opera
         given.stores.registry.stream(stream_id)
     if not new.streams and caller.streams is not None:
         raise NotAllowed("add a rule for all streams")
-    book, settings = _book(given), given.stores.settings
+    book, settings = rules_of(given.stores), given.stores.settings
     rule = rule_of(
         name=new.name or name_of(new.sentence, [known.name for known in book.rules()]),
         sentence=new.sentence,
@@ -137,7 +139,7 @@ def get_rule(name: str, given: GivenHere, caller: Viewer) -> RuleInFull:
     rule = _rule(name, given, caller)
     watches = {
         stream_id: Watched(looked_ns=watch.next_ns, alert_id=watch.alert and watch.alert.alert_id)
-        for stream_id, watch in _book(given).watches(rule).items()
+        for stream_id, watch in rules_of(given.stores).watches(rule).items()
     }
     return RuleInFull.of(rule, watches=watches)
 
@@ -145,28 +147,24 @@ def get_rule(name: str, given: GivenHere, caller: Viewer) -> RuleInFull:
 @routes.delete("/{name}", summary="Remove a rule; what it raised stays")
 def delete_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
     _rule(name, given, caller)
-    return ShownRule.of(_book(given).remove(name))
+    return ShownRule.of(rules_of(given.stores).remove(name))
 
 
 @routes.post("/{name}/pause", summary="Let a rule rest")
 def pause_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
     _rule(name, given, caller)
-    return ShownRule.of(_book(given).pause(name))
+    return ShownRule.of(rules_of(given.stores).pause(name))
 
 
 @routes.post("/{name}/resume", summary="Let a rule count again, from now on")
 def resume_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
     _rule(name, given, caller)
-    return ShownRule.of(_book(given).resume(name, ends_of(given.stores.record)))
-
-
-def _book(given: Given) -> RuleBook:
-    return RuleBook(given.stores.record.documents, now_ns=now_ns)
+    return ShownRule.of(rules_of(given.stores).resume(name, ends_of(given.stores.record)))
 
 
 def _rule(name: str, given: Given, caller: Caller) -> Rule:
     """A rule that the caller may see, or `NoSuchRule`."""
-    rule = _book(given).rule(name)
+    rule = rules_of(given.stores).rule(name)
     if not _may_see(caller, rule):
         raise NoSuchRule(name, known=())
     return rule

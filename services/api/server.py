@@ -114,7 +114,7 @@ class _Server(uvicorn.Server):
 class _Protocol(H11Protocol):
     """Closes connections on which no whole head of a request comes for long."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         self._looked_at: object = self
         self._look()

@@ -110,7 +110,7 @@ class Notices(io.TextIOBase):
 
 def placed(
     cls: type[Any], placement: Placement, *, calls_at_once: int, is_called_again: bool = False
-) -> Any:  # noqa: ANN401
+) -> Any:  # noqa: ANN401 - Ray's handles are untyped
     """The class as an actor, which Ray places, and starts anew wherever there is room.
 
     A call that was lost with it fails, or is made again.
