@@ -55,6 +55,8 @@ FOLLOWED = (
     (TOPIC_CLIPS, Service.SUMMARISE),
 )
 """Which group follows which topic."""
+NOT_WAITED_FOR = (Service.ALERTS, Service.SUMMARISE)
+"""Who may run no more, and reads from the record what it missed."""
 
 log = logging.getLogger(__name__)
 
@@ -245,13 +247,10 @@ def resident_of(
 
 
 def trim(bus: Bus) -> None:
-    """Drop old messages that their follower has handled, so that the bus does not grow for ever.
-
-    Alerts are not waited for, who may run no more: they read from the record what they missed.
-    """
+    """Drop old messages that their follower has handled, so that the bus does not grow for ever."""
     for topic in {topic for topic, _ in FOLLOWED}:
         committed_by = bus.committed(topic)
-        groups = [committed_by[group] for group in committed_by if group != Service.ALERTS]
+        groups = [committed_by[group] for group in committed_by if group not in NOT_WAITED_FOR]
         handled = {
             partition: min(committed[partition] for committed in groups)
             for partition in bus.bounds(topic)

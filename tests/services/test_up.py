@@ -108,12 +108,13 @@ def test_handled_messages_are_dropped_in_time_and_no_others() -> None:
     assert bus.bounds(TOPIC_CLIPS)[0].begin == 0
 
 
-def test_alerts_that_run_no_more_hold_no_messages_back() -> None:
+@pytest.mark.parametrize("group", [Service.ALERTS, Service.SUMMARISE])
+def test_who_reads_from_the_record_and_runs_no_more_holds_nothing_back(group: Service) -> None:
     now_ms = 0
     bus = MemoryBus(now_ms=lambda: now_ms)
     for _ in range(5):
         bus.publish(TOPIC_CLIPS, key="cam", value=b"x")
-    bus.consumer(TOPIC_CLIPS, group=Service.ALERTS).commit({0: 1})
+    bus.consumer(TOPIC_CLIPS, group=group).commit({0: 1})
     now_ms = (KEEP_MESSAGES_S + 1) * 1000
 
     trim(bus)
