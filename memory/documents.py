@@ -33,11 +33,13 @@ class Documents(Protocol):
         *,
         after: str | None = None,
         before: str | None = None,
+        first: int | None = None,
         last: int | None = None,
     ) -> dict[str, str]:
-        """The documents of a kind by name, in order of names; the last few of them if so said.
+        """The documents of a kind by name, in order of names.
 
-        Those between two names, if these are said, and neither of the two.
+        Those between two names, if these are said, and neither of the two; of these the `first`
+        few or the `last` few, if one of both is said.
         """
         ...
 
@@ -66,6 +68,7 @@ class DictDocuments:
         *,
         after: str | None = None,
         before: str | None = None,
+        first: int | None = None,
         last: int | None = None,
     ) -> dict[str, str]:
         with self._lock:
@@ -76,7 +79,7 @@ class DictDocuments:
                 and (after is None or key.name > after)
                 and (before is None or key.name < before)
             )
-        return dict(found if last is None else found[max(0, len(found) - last) :])
+        return dict(found[:first] if last is None else found[max(0, len(found) - last) :])
 
     def swap(self, expected: Bodies, changed: Bodies) -> bool:
         with self._lock:

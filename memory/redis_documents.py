@@ -23,18 +23,21 @@ class RedisDocuments:
         *,
         after: str | None = None,
         before: str | None = None,
+        first: int | None = None,
         last: int | None = None,
     ) -> dict[str, str]:
+        least = "-" if after is None else f"({after}"
+        most = "+" if before is None else f"({before}"
+        bounds = (least, most, "BYLEX") if last is None else (most, least, "BYLEX", "REV")
+        count = first if last is None else last
         names = self._redis.ask(
-            *("ZRANGE", self._redis.key("document-names", kind)),
-            "+" if before is None else f"({before}",
-            "-" if after is None else f"({after}",
-            *("BYLEX", "REV"),
-            *("LIMIT", 0, -1 if last is None else last),
+            *("ZRANGE", self._redis.key("document-names", kind), *bounds),
+            *("LIMIT", 0, -1 if count is None else count),
         )
         if not names:
             return {}
-        names.reverse()
+        if last is not None:
+            names.reverse()
         bodies = self._redis.ask("HMGET", self._redis.key("documents", kind), *names)
         return {
             name.decode(): body.decode()

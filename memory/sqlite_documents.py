@@ -22,19 +22,21 @@ class SqliteDocuments:
         *,
         after: str | None = None,
         before: str | None = None,
+        first: int | None = None,
         last: int | None = None,
     ) -> dict[str, str]:
+        count = first if last is None else last
         rows = self._file.rows(
             "select name, body from documents where kind = ? and name > ? and name < ? "
-            "order by name desc limit ?",
+            f"order by name {'asc' if last is None else 'desc'} limit ?",
             (
                 kind,
                 "" if after is None else after,
                 LAST_NAME if before is None else before,
-                -1 if last is None else last,
+                -1 if count is None else count,
             ),
         )
-        return dict(reversed(rows))
+        return dict(rows if last is None else reversed(rows))
 
     def swap(self, expected: Bodies, changed: Bodies) -> bool:
         with self._file.transaction():

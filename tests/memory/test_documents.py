@@ -21,7 +21,8 @@ def test_documents_come_back_by_kind_in_order_of_their_names(record: Record) -> 
 
     assert list(documents.all("list").items()) == [("one", ""), ("two", "ä [2]")]
     assert documents.all("list", last=1) == {"two": "ä [2]"}
-    assert documents.all("list", last=0) == {}
+    assert documents.all("list", first=1) == {"one": ""}
+    assert documents.all("list", last=0) == documents.all("list", first=0) == {}
     assert documents.get(ONE) == ""
     assert documents.get(Key("list", "three")) is None
 
@@ -34,6 +35,8 @@ def test_documents_come_back_by_kind_in_order_of_their_names(record: Record) -> 
         ({"after": "a", "before": "é"}, ["b", "c"]),
         ({"after": "aa", "before": "c", "last": 1}, ["b"]),
         ({"before": "é", "last": 2}, ["b", "c"]),
+        ({"after": "a", "first": 2}, ["b", "c"]),
+        ({"after": "a", "before": "c", "first": 2}, ["b"]),
         ({"after": "", "before": "b"}, ["a"]),
         ({"after": "é"}, []),
         ({"after": "c", "before": "a"}, []),
