@@ -8,12 +8,13 @@ Shape letters:
     B sequences    L positions    D decoder width
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from models.grammar import most_likely
 from models.video_llm import LongwatchForConditionalGeneration
 
 
@@ -35,6 +36,7 @@ def greedy(
     *,
     end_id: int,
     max_new_tokens: int,
+    choose: Callable[[Tensor], int] = most_likely,
 ) -> Iterator[int]:
     """Yield the ids of the reply as they come, without the end token."""
     decoder = model.language_model
@@ -44,7 +46,7 @@ def greedy(
         hidden_1LD = decoder.model(
             inputs_embeds=embeds, past_key_values=cache, use_cache=True
         ).last_hidden_state
-        token = int(decoder.lm_head(hidden_1LD[0, -1]).argmax())
+        token = choose(decoder.lm_head(hidden_1LD[0, -1]))
         if token == end_id:
             return
         yield token

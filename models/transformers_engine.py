@@ -19,6 +19,7 @@ from torch import Tensor
 from models.engine import ClipTokens, EncodedClip, LeadIn
 from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply
 from models.generate import greedy, next_logits
+from models.grammar import Grammars, most_likely
 from models.layout import StreamLayout
 from models.preprocess import to_pixels
 from models.processor import Frames, Processor
@@ -43,6 +44,11 @@ class TransformersEngine:
     ) -> None:
         self.model, self.processor, self._name = model.eval(), processor, name
         self._lock = threading.RLock()
+        self._grammars = Grammars(
+            processor.tokenizer,
+            vocab_size=model.config.text_config.vocab_size,
+            end_id=processor.end_token_id,
+        )
         self._weights_hash = weights_hash(model, ("",))
         self._encoder_hash = weights_hash(model, ENCODER_PARTS)
 
@@ -120,11 +126,12 @@ class TransformersEngine:
         self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
     ) -> Note:
         seen = clip if lead_in is None else self.led_into(clip, lead_in)
-        reply = "".join(self._write(describe_prompt(previous), [seen], MAX_NOTE_TOKENS))
+        prompt = describe_prompt(previous)
+        reply = "".join(self._write(prompt, [seen], MAX_NOTE_TOKENS, schema=Note))
         return parse_reply("note", Note, reply)
 
     def plan(self, question: str) -> Plan:
-        reply = "".join(self._write(plan_prompt(question), [], MAX_PLAN_TOKENS))
+        reply = "".join(self._write(plan_prompt(question), [], MAX_PLAN_TOKENS, schema=Plan))
         return parse_reply("plan", Plan, reply)
 
     def judge(self, clip: ClipTokens, claim: str) -> float:
@@ -152,8 +159,16 @@ class TransformersEngine:
             vectors_NV = self.model.text_vector(ids.to(device), mask.to(device))
             return vectors_NV.float().cpu().numpy()
 
-    def _write(self, prompt: str, clips: Sequence[ClipTokens], max_tokens: int) -> Iterator[str]:
-        """Yield the reply in pieces of whole characters."""
+    def _write(
+        self,
+        prompt: str,
+        clips: Sequence[ClipTokens],
+        max_tokens: int,
+        *,
+        schema: type[BaseModel] | None = None,
+    ) -> Iterator[str]:
+        """Yield the reply in pieces of whole characters; it keeps to the schema."""
+        choose = most_likely if schema is None else self._grammars.writing(schema).choose
         with self._lock:
             ids, visual = self._read(prompt, clips)
             written: list[int] = []
@@ -165,6 +180,7 @@ class TransformersEngine:
                     visual,
                     end_id=self.processor.end_token_id,
                     max_new_tokens=max_tokens,
+                    choose=choose,
                 ):
                     written.append(token)
                     text = self.processor.text(written)
