@@ -63,7 +63,7 @@ class Observer:
         bus, metrics = self._parts.bus, self._parts.metrics
         bus.bounds(TOPIC_SEGMENTS)
         for topic, group in self._followed:
-            committed = bus.committed(topic).get(group, {})
+            committed = bus.committed(topic, group=group)
             metrics.lag(topic, group, lag(bus.bounds(topic), committed))
 
     def _look_at_record(self) -> None:

@@ -249,12 +249,15 @@ def resident_of(
 def trim(bus: Bus) -> None:
     """Drop old messages that their follower has handled, so that the bus does not grow for ever."""
     for topic in {topic for topic, _ in FOLLOWED}:
-        committed_by = bus.committed(topic)
-        groups = [committed_by[group] for group in committed_by if group not in NOT_WAITED_FOR]
+        waited_for = [
+            bus.committed(topic, group=group)
+            for followed, group in FOLLOWED
+            if followed == topic and group not in NOT_WAITED_FOR
+        ]
         handled = {
-            partition: min(committed[partition] for committed in groups)
+            partition: min(committed[partition] for committed in waited_for)
             for partition in bus.bounds(topic)
-            if groups and all(partition in committed for committed in groups)
+            if all(partition in committed for committed in waited_for)
         }
         bus.trim(topic, max_age_s=KEEP_MESSAGES_S, below=handled)
     bus.trim(TOPIC_DEAD_LETTERS, max_age_s=KEEP_MESSAGES_S)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import DataDirectoryEmpty
+from services.parts import FOLLOWED
 from services.settings import Settings
 from services.wiring import kafka, opened_bus
 from streaming.bus import Bounds, Bus, lag
@@ -88,7 +89,8 @@ def prepare_topics(settings: Settings) -> list[TopicState]:
 def _state(bus: Bus, topic: str, policy: TopicPolicy | None, is_changed: bool) -> TopicState:
     bounds = bus.bounds(topic)
     groups = [
-        GroupState(name, committed, lag(bounds, committed))
-        for name, committed in sorted(bus.committed(topic).items())
+        GroupState(group, committed, lag(bounds, committed))
+        for followed, group in FOLLOWED
+        if followed == topic and (committed := bus.committed(topic, group=group))
     ]
     return TopicState(topic, policy, is_changed, bounds, groups)

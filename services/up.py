@@ -242,5 +242,5 @@ class _Whole:
             if capture is None or capture.is_running:
                 return False
         return not any(
-            lag(bus.bounds(topic), bus.committed(topic).get(group, {})) for topic, group in FOLLOWED
+            lag(bus.bounds(topic), bus.committed(topic, group=group)) for topic, group in FOLLOWED
         )

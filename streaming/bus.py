@@ -139,8 +139,8 @@ class Bus(Protocol):
         """What each partition holds."""
         ...
 
-    def committed(self, topic: str) -> dict[str, dict[int, int]]:
-        """The offsets of each group that ever committed, in each partition where it did."""
+    def committed(self, topic: str, *, group: str) -> dict[int, int]:
+        """The offset that a group committed, in each partition where it ever did."""
         ...
 
     def trim(self, topic: str, *, max_age_s: float, below: Mapping[int, int] | None = None) -> int:
@@ -205,7 +205,7 @@ class Log(Protocol):
         """Records from `first` on; wait for one, at most so long."""
         ...
 
-    def committed(self, topic: str) -> dict[str, dict[int, int]]: ...
+    def committed(self, topic: str, *, group: str) -> dict[int, int]: ...
 
     def commit(self, topic: str, *, group: str, offset: int) -> None: ...
 
@@ -252,7 +252,7 @@ class LogConsumer:
     def _start(self) -> int:
         """Where the group goes on: at its committed offset while it exists, else at the oldest."""
         held = self._log.bounds(self._topic)[0]
-        committed = self._log.committed(self._topic).get(self._group, {}).get(0, held.begin)
+        committed = self._log.committed(self._topic, group=self._group).get(0, held.begin)
         return committed if held.begin <= committed <= held.end else held.begin
 
     def _open_log(self) -> Log:
@@ -310,9 +310,9 @@ class MemoryBus:
             self._refuse_closed()
             return held.records[max(0, first - held.begin) :][:limit]
 
-    def committed(self, topic: str) -> dict[str, dict[int, int]]:
+    def committed(self, topic: str, *, group: str) -> dict[int, int]:
         with self._held(topic) as held:
-            return {group: {0: offset} for group, offset in held.committed.items()}
+            return {0: held.committed[group]} if group in held.committed else {}
 
     def commit(self, topic: str, *, group: str, offset: int) -> None:
         with self._held(topic) as held:

@@ -155,22 +155,21 @@ class KafkaBus:
 
         return self._link.ask(offsets)
 
-    def committed(self, topic: str) -> dict[str, dict[int, int]]:
-        partitions = self._partitions_of(topic)
+    def committed(self, topic: str, *, group: str) -> dict[int, int]:
+        """Asked of the group's own coordinator, which says so while it does not know yet.
 
-        def offsets(admin: Admin) -> dict[str, dict[int, int]]:
-            named = (listed["group_id"] for listed in admin.list_groups())
-            groups = [name for name in named if name.startswith(self._prefix)]
-            found = admin.list_group_offsets(dict.fromkeys(groups, partitions))
-            by_group = {
-                group.removeprefix(self._prefix): {
-                    one.partition: of_group[one].offset
-                    for one in partitions
-                    if one in of_group and of_group[one].offset >= 0
-                }
-                for group, of_group in found.items()
+        A list of all groups would leave those out whose coordinator has just started.
+        """
+        partitions = self._partitions_of(topic)
+        name = check_name(self._prefix + check_name(group))
+
+        def offsets(admin: Admin) -> dict[int, int]:
+            found = admin.list_group_offsets({name: partitions})[name]
+            return {
+                one.partition: found[one].offset
+                for one in partitions
+                if one in found and found[one].offset >= 0
             }
-            return {group: of_group for group, of_group in by_group.items() if of_group}
 
         return self._link.ask(offsets)
 

@@ -123,12 +123,12 @@ class SqliteBus:
                 self._open_connection()  # raises if the bus was closed meanwhile
                 pause_s = min(pause_s * 2, LONGEST_PAUSE_S)
 
-    def committed(self, topic: str) -> dict[str, dict[int, int]]:
+    def committed(self, topic: str, *, group: str) -> dict[int, int]:
         with self._reading(topic) as connection:
-            rows = connection.execute(
-                'SELECT group_name, "offset" FROM committed WHERE topic = ?', (topic,)
-            ).fetchall()
-        return {group: {0: offset} for group, offset in rows}
+            row = connection.execute(
+                'SELECT "offset" FROM committed WHERE topic = ? AND group_name = ?', (topic, group)
+            ).fetchone()
+        return {} if row is None else {0: row[0]}
 
     def commit(self, topic: str, *, group: str, offset: int) -> None:
         with self._writing(topic) as connection:

@@ -96,7 +96,7 @@ class Topology:
     def lags(self) -> dict[str, int]:
         """How many records each group has not handled, as Kafka itself tells."""
         return {
-            group: lag(self.bus.bounds(topic), self.bus.committed(topic).get(group, {}))
+            group: lag(self.bus.bounds(topic), self.bus.committed(topic, group=group))
             for group, topic in GROUPS.items()
         }
 

@@ -83,7 +83,7 @@ def clips_of(settings: Settings) -> int:
 def lag_of(settings: Settings) -> int:
     topic, group = FOLLOWED[0]
     with opened_bus(settings) as bus:
-        return lag(bus.bounds(topic), bus.committed(topic).get(group, {}))
+        return lag(bus.bounds(topic), bus.committed(topic, group=group))
 
 
 def capture(settings: Settings, path: Path) -> None:

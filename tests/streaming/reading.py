@@ -48,7 +48,7 @@ def taken(consumer: Consumer, count: int) -> list[Record]:
 def read_on(bus: Bus, *, topic: str = "segments", group: str = "analyse") -> list[Record]:
     """All that a group has not committed, as its only member reads it, committing nothing."""
     consumer = joined(bus, topic=topic, group=group)
-    left = lag(bus.bounds(topic), bus.committed(topic).get(group, {}))
+    left = lag(bus.bounds(topic), bus.committed(topic, group=group))
     records = taken(consumer, left)
     records += consumer.poll(max_records=1, timeout_s=NOTHING_S)
     consumer.close()

@@ -118,7 +118,7 @@ def test_a_broker_killed_and_started_again_loses_nothing(
     publisher.await_acknowledged(known + 20)
     publisher.stop.set()
     publisher.join()
-    assert mortal.committed("segments") == {"analyse": {0: 10}}
+    assert mortal.committed("segments", group="analyse") == {0: 10}
     numbers = [int(value) for value in values(mortal)]
     assert all(numbers[offset] == number for offset, number in publisher.acknowledged.items())
     # One that got no answer may be there twice; none is missing, none is out of order.
@@ -349,5 +349,5 @@ def test_installations_with_prefixes_do_not_see_each_other(kafka_servers: str, p
         one.publish("segments", key="k", value=b"")
         assert joined(one).commit({0: 1})
         assert held(two) == Bounds(0, 0)
-        assert one.committed("segments") == {"analyse": {0: 1}}
-        assert two.committed("segments") == {}
+        assert one.committed("segments", group="analyse") == {0: 1}
+        assert two.committed("segments", group="analyse") == {}
