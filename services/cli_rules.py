@@ -24,11 +24,10 @@ from services.coverage import asked_of
 from services.errors import NoSuchRule
 from services.locks import Service, is_running
 from services.moments import parse_bounds, show_ns
-from services.wiring import Stores, now_at, now_ns, opened, rules_of
+from services.wiring import Stores, now_at, opened, rules_of
 from streaming.messages import NS_PER_S, Alert, Span
 
 FOLLOW_EVERY_S = 0.5
-LATE_NS = 60 * NS_PER_S  # what is written later than it is dated is seen up to then
 
 Name = Annotated[str, typer.Argument(help="Name of the rule.")]
 Streams = Annotated[
@@ -70,8 +69,8 @@ def add(  # noqa: PLR0913 - the options of a command
     to: Annotated[
         list[str] | None,
         typer.Option(
-            help="Who is told: log, kafka (the topic alerts) or webhook:URL; may be given "
-            "repeatedly. Default: log and kafka."
+            help="Who is told: log, kafka (the topic alerts), webhook:URL or mqtt:URL; may be "
+            "given repeatedly. Default: log and kafka."
         ),
     ] = None,
     as_json: Json = False,
@@ -253,16 +252,13 @@ def alerts(
     ):
         book = rules_of(stores)
 
-        def wanted(alerts: Iterable[Alert | None]) -> Iterator[Alert]:
+        def wanted(alerts: Iterable[Alert]) -> Iterator[Alert]:
             for alert in alerts:
-                if (
-                    alert
-                    and name in (None, alert.rule)
-                    and alert.span.stream_id in (stream or [alert.span.stream_id])
-                ):
+                is_of_stream = alert.span.stream_id in (stream or [alert.span.stream_id])
+                if is_of_stream and name in (None, alert.rule):
                     yield alert
 
-        read = book.news(since_ns=now_ns() - LATE_NS)
+        read = book.last_told()
         shown = list(wanted(book.alerts()))[-limit:]
         if as_json and not follow:
             print_json([alert.model_dump(mode="json") for alert in shown])
@@ -270,10 +266,9 @@ def alerts(
         for alert in shown:
             say_alert(tools, alert, as_json=as_json)
         while follow and not stop.wait(FOLLOW_EVERY_S):
-            news = book.news(since_ns=now_ns() - LATE_NS)
-            places = dict.fromkeys(place for told, place in news.items() if told not in read)
-            read = news
-            for alert in wanted(map(book.alert_at, places)):
+            news = book.told(after=read)
+            read = max([read, *news])
+            for alert in wanted(news.values()):
                 say_alert(tools, alert, as_json=as_json)
 
 

@@ -29,6 +29,7 @@ from models.errors import ModelError
 from services.errors import (
     DataDirectoryBusy,
     DataDirectoryEmpty,
+    FeedbackError,
     NoSuchFiles,
     NothingStored,
     QuestionError,
@@ -69,6 +70,7 @@ EXIT_OF_ERROR: tuple[tuple[type[Exception], int], ...] = (
     (StreamNameError, EXIT_USAGE),
     (SettingsError, EXIT_USAGE),
     (RuleError, EXIT_USAGE),
+    (FeedbackError, EXIT_USAGE),
     (NothingStored, EXIT_NOT_FOUND),
     (NoSuchFiles, EXIT_NOT_FOUND),
     (DataDirectoryEmpty, EXIT_NOT_FOUND),

@@ -17,6 +17,9 @@ ServiceError
 │   ├── BadRule                 a rule that cannot be understood or kept
 │   ├── RuleNameTaken           a name that another rule has
 │   └── NoSuchRule              a name that no rule has
+├── FeedbackError
+│   ├── NoSuchAlert             an id that no alert has
+│   └── NoSuchAnswer            an id that no answer has
 ├── DeliveryError
 │   ├── AddressNotAllowed       a webhook that leads into a private network
 │   └── NotDelivered            somebody who is to be told did not take it
@@ -168,6 +171,22 @@ class NoSuchRule(RuleError):
         super().__init__(f"no rule is named {name!r}; {others}")
         self.name = name
         self.known = known
+
+
+class FeedbackError(ServiceError):
+    """What is to be marked is not there."""
+
+
+class NoSuchAlert(FeedbackError):
+    def __init__(self, alert_id: str) -> None:
+        super().__init__(f"no alert {alert_id[:200]!r} is kept; see: longwatch alerts")
+        self.alert_id = alert_id
+
+
+class NoSuchAnswer(FeedbackError):
+    def __init__(self, answer_id: str) -> None:
+        super().__init__(f"no answer {answer_id[:200]!r} is kept; see: longwatch answers")
+        self.answer_id = answer_id
 
 
 class DeliveryError(ServiceError):

@@ -13,6 +13,8 @@ from memory.values import DAY_NS
 from services.alerts.courier import LOOK_EVERY_S, Courier
 from services.alerts.judging import Judge
 from services.alerts.keeper import RuleKeeper
+from services.alerts.mqtt import MqttPublisher
+from services.alerts.telling import Messenger
 from services.alerts.webhooks import Webhooks
 from services.analyse import Analyst, Sampled, Sampling, policy_of
 from services.behind import BackPressure, Limit
@@ -202,9 +204,8 @@ def courier_of(parts: Parts) -> Courier:
     if settings.webhook_secret is not None:
         secret = secret_of(settings.webhook_secret.get_secret_value())
         webhooks = Webhooks(secret, allow_private=settings.webhook_private)
-    return Courier(
-        rules_of(parts.stores), parts.bus, webhooks, now_ns=now_ns, metrics=parts.metrics
-    )
+    messenger = Messenger(parts.bus, webhooks, MqttPublisher(settings.mqtt_ca_file), now_ns=now_ns)
+    return Courier(rules_of(parts.stores), messenger, now_ns=now_ns, metrics=parts.metrics)
 
 
 def summariser_of(parts: Parts) -> Worker[None]:

@@ -8,7 +8,14 @@ import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory.values import WhenBehind
@@ -122,6 +129,12 @@ class Settings(BaseSettings):
         default=False,
         description="Whether webhooks may lead to addresses that are not public, such as those "
         "of this machine and its network.",
+    )
+
+    mqtt_ca_file: FilePath | None = Field(
+        default=None,
+        description="PEM file of the authorities that sign the certificates of MQTT brokers, or of "
+        "these certificates themselves. Default: those that the system trusts",
     )
 
     alerts_keep_days: int = Field(

@@ -3,14 +3,18 @@
     rule      NAME                    a `Rule`
     watch     RULE_ID:STREAM          a `Watch`
     alert     START:ALERT_ID          the last message of an alert, in order of wall time
-    news      RAISED:ALERT_ID         a `News`: that an alert was raised, goes on or ended
-    outbox    RAISED:NUMBER           a `Delivery`, in the order in which they are to go
+    told      AT:MESSAGE_ID           each message of an alert, in the order of their writing
+    clock     told                    when the last of them was written
+    outbox    LANE:AT:MESSAGE_ID      a `Delivery`, by who is told and in the order to be kept
 
 How far a rule has come, the alerts that came of it and who is to be told of them are written in one
-act, so that after a crash nothing is missing, and nothing is raised twice.
+act, so that after a crash nothing is missing, and nothing is raised twice. It takes the clock on,
+from what it was read as: what is written later stands behind what was written before, whatever the
+machine's clock says, so whoever reads on from where they were misses nothing.
 """
 
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -22,8 +26,11 @@ from memory.record import Record
 from memory.spans import END_OF_TIME_NS
 from services.alerts.machine import Step, Watch, passed_over
 from services.alerts.rules import Rule, refuse_useless
-from services.errors import NoSuchRule, RuleNameTaken
+from services.errors import NoSuchAlert, NoSuchRule, RuleNameTaken
 from streaming.messages import Alert, AlertState, StreamId
+
+READ_AT_ONCE = 500
+CLOCK = Key("clock", "told")
 
 _UNIX_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -37,20 +44,6 @@ class Delivery(BaseModel):
     sink: str
     alert: Alert
     raised_ns: int
-
-    @property
-    def lane(self) -> tuple[str, str]:
-        """What is told in order."""
-        return self.rule_id, self.sink
-
-
-class News(BaseModel):
-    """That there is a message of an alert, and where the alert stands (`place_of`)."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    place: str
-    number: int
 
 
 class Place(NamedTuple):
@@ -140,9 +133,9 @@ class RuleBook:
 
         False if so: read again. What is done twice then changes nothing.
         """
-        watch, changed = self._told(place.rule, step)
-        changed[_watch_key(place.rule, place.stream_id)] = watch.model_dump_json()
-        return self._documents.swap(place.as_read, changed)
+        expected, changed = self._written(place.rule, step.alerts)
+        changed[_watch_key(place.rule, place.stream_id)] = step.watch.model_dump_json()
+        return self._documents.swap({**place.as_read, **expected}, changed)
 
     def alerts(
         self,
@@ -159,33 +152,60 @@ class RuleBook:
         found = self._documents.all("alert", after=after, before=before, last=last)
         return [parsed(Alert, body) for body in found.values()]
 
-    def news(self, *, since_ns: int) -> dict[str, str]:
-        """The places of alerts of which something was told since then, by what names the news."""
-        found = self._documents.all("news", after=_in_order(since_ns))
-        return {name: parsed(News, body).place for name, body in found.items()}
+    def backwards(
+        self, *, since_at: datetime | None = None, before: str | None = None
+    ) -> Iterator[Alert]:
+        """As `alerts`, the latest first, as few in memory as are asked for."""
+        while some := self.alerts(since_at=since_at, before=before, last=READ_AT_ONCE):
+            yield from reversed(some)
+            before = place_of(some[0])
 
-    def alert_at(self, place: str) -> Alert | None:
-        """The last message of an alert; None of one that is forgotten."""
-        body = self._documents.get(Key("alert", place))
-        return None if body is None else parsed(Alert, body)
+    def alert(self, alert_id: str) -> Alert:
+        """The last message of an alert, or `NoSuchAlert`."""
+        for alert in self.backwards():
+            if alert.alert_id == alert_id:
+                return alert
+        raise NoSuchAlert(alert_id)
+
+    def told(self, *, after: str) -> dict[str, Alert]:
+        """Messages of alerts that were written after one, some of the first, by their names."""
+        found = self._documents.all("told", after=after, first=READ_AT_ONCE)
+        return {name: parsed(Alert, body) for name, body in found.items()}
+
+    def last_told(self) -> str:
+        """The name of the last message that was written."""
+        return next(iter(self._documents.all("told", last=1)), "")
 
     def sweep(self, *, keep_ns: int) -> int:
         """Delete alerts that ended, and were last told of, longer ago; say how many there were."""
         count = 0
         before = _in_order(self._now_ns() - keep_ns)
-        for name, body in self._documents.all("news", before=before).items():
-            news = parsed(News, body)
-            gone: dict[Key, str | None] = {Key("news", name): None}
-            alert = self.alert_at(news.place)
-            if alert and alert.state is AlertState.END and alert.number == news.number:
-                gone[Key("alert", news.place)] = None
+        for name, body in self._documents.all("told", before=before).items():
+            message = parsed(Alert, body)
+            gone: dict[Key, str | None] = {Key("told", name): None}
+            if message.state is AlertState.END:
+                gone[_alert_key(message)] = None
                 count += 1
             self._documents.swap({}, gone)
         return count
 
     def outbox(self) -> dict[str, Delivery]:
-        """What is to be told, in order."""
+        """What is to be told, in order for each who is told."""
         found = self._documents.all("outbox")
+        return {name: parsed(Delivery, body) for name, body in found.items()}
+
+    def lanes(self) -> Iterator[str]:
+        """For what something waits: what a rule has to tell a sink. Each takes a small read."""
+        after = ""
+        while found := self._documents.all("outbox", after=after, first=1):
+            lane = next(iter(found)).partition(":")[0]
+            yield lane
+            after = _behind(lane)
+
+    def waiting(self, lane: str, *, first: int) -> dict[str, Delivery]:
+        """What is to be told first of a lane, in order."""
+        after, before = f"{lane}:", _behind(lane)
+        found = self._documents.all("outbox", after=after, before=before, first=first)
         return {name: parsed(Delivery, body) for name, body in found.items()}
 
     def done(self, name: str) -> None:
@@ -200,10 +220,10 @@ class RuleBook:
             if _overlaps(parsed(Alert, body), stream_id, start_ns, end_ns)
         ]
         places = {key.name for key in gone}
-        news = [
-            Key("news", name)
-            for name, body in self._documents.all("news").items()
-            if parsed(News, body).place in places
+        told = [
+            Key("told", name)
+            for name, body in self._documents.all("told").items()
+            if place_of(parsed(Alert, body)) in places
         ]
         untold = [
             Key("outbox", name)
@@ -216,7 +236,7 @@ class RuleBook:
             for name in self._documents.all("watch")
             if whole and name.endswith(f":{stream_id}")
         ]
-        self._documents.swap({}, dict.fromkeys([*gone, *news, *untold, *watches]))
+        self._documents.swap({}, dict.fromkeys([*gone, *told, *untold, *watches]))
         return len(gone)
 
     def _body(self, name: str) -> str:
@@ -225,22 +245,21 @@ class RuleBook:
             raise NoSuchRule(name, known=tuple(self._documents.all("rule")))
         return body
 
-    def _told(self, rule: Rule, step: Step) -> tuple[Watch, dict[Key, str | None]]:
+    def _written(self, rule: Rule, alerts: Iterable[Alert]) -> tuple[Bodies, dict[Key, str | None]]:
+        """Messages of alerts and who is to be told of them, and the clock as it has to be."""
         changed: dict[Key, str | None] = {}
-        raised_ns = step.watch.raised_ns
-        for alert in step.alerts:
-            changed[_alert_key(alert)] = alert.model_dump_json()
-            told_ns = max(self._now_ns(), raised_ns + 1)
-            news = News(place=place_of(alert), number=alert.number)
-            changed[Key("news", f"{_in_order(told_ns)}:{alert.alert_id}")] = news.model_dump_json()
-            for number, sink in enumerate(rule.to):
-                raised_ns = max(self._now_ns(), raised_ns + 1)
-                delivery = Delivery(
-                    rule_id=rule.rule_id, sink=sink, alert=alert, raised_ns=raised_ns
-                )
-                name = f"{_in_order(raised_ns)}:{alert.alert_id}:{number}"
-                changed[Key("outbox", name)] = delivery.model_dump_json()
-        return step.watch.model_copy(update={"raised_ns": raised_ns}), changed
+        clock = self._documents.get(CLOCK)
+        at_ns = int(clock or 0)
+        for alert in alerts:
+            now_ns, body = self._now_ns(), alert.model_dump_json()
+            at_ns = max(now_ns, at_ns + 1)
+            name = f"{_in_order(at_ns)}:{alert.message_id}"
+            changed |= {_alert_key(alert): body, Key("told", name): body, CLOCK: str(at_ns)}
+            for sink in rule.to:
+                delivery = Delivery(rule_id=rule.rule_id, sink=sink, alert=alert, raised_ns=now_ns)
+                key = Key("outbox", f"{_lane(rule, sink)}:{name}")
+                changed[key] = delivery.model_dump_json()
+        return ({CLOCK: clock} if changed else {}), changed
 
     def _end(self, name: str, changed_to: Callable[[Rule], Rule | None]) -> Rule:
         """End a rule's alerts, and write what becomes of it."""
@@ -251,15 +270,18 @@ class RuleBook:
             after = changed_to(rule)
             expected: dict[Key, str | None] = {rule_key: body}
             changed: dict[Key, str | None] = {rule_key: after and after.model_dump_json()}
+            ended: list[Alert] = []
             for stream_id in self.watches(rule):
                 place = self.place(rule, stream_id)
                 if place is None:
                     break
-                watch, told = self._told(rule, passed_over(rule, place.watch, place.watch.next_ns))
+                watch, alerts = passed_over(rule, place.watch, place.watch.next_ns)
+                ended += alerts
                 expected |= place.as_read
-                changed |= {**told, _watch_key(rule, stream_id): after and watch.model_dump_json()}
+                changed[_watch_key(rule, stream_id)] = after and watch.model_dump_json()
             else:
-                if self._documents.swap(expected, changed):
+                clock, written = self._written(rule, ended)
+                if self._documents.swap({**expected, **clock}, changed | written):
                     return after or rule
 
 
@@ -270,6 +292,16 @@ def ends_of(record: Record) -> dict[StreamId, int]:
         for last in record.last_clips(spec.stream_id, before_ns=END_OF_TIME_NS, limit=1):
             ends[spec.stream_id] = last.span.end_ns
     return ends
+
+
+def _lane(rule: Rule, sink: str) -> str:
+    """What a rule has to tell a sink, by one name. What it is for is in the deliveries."""
+    return hashlib.sha256(f"{rule.rule_id} {sink}".encode()).hexdigest()[:16]
+
+
+def _behind(lane: str) -> str:
+    """What stands behind all names that begin with a lane, and before those of the next."""
+    return f"{lane};"  # in the order of signs, ; comes right after :
 
 
 def _watch_key(rule: Rule, stream_id: str) -> Key:

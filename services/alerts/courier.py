@@ -1,34 +1,32 @@
 """Tell whoever is to be told of alerts, from the outbox: each until it is taken, and in order.
 
-What a rule has for one sink goes one after the other. While that sink is down it waits, longer each
-time, and nothing else waits for it. What nobody took for a week is given up, and said so.
+What a rule has for one sink is a lane: it goes one after the other. While that sink is down it
+waits, longer each time, and nothing else waits for it. What nobody took for a week is given up, and
+said so. Of what waits, only what stands first is read, however much it is.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from memory.values import DAY_NS
 from services.alerts.book import Delivery, RuleBook
-from services.alerts.rules import Sink, parse_sink
-from services.alerts.webhooks import Webhooks
-from services.errors import DeliveryError, NotDelivered
+from services.alerts.sinks import parse_sink
+from services.alerts.telling import Messenger
+from services.errors import DeliveryError
 from services.logs import about
 from services.metrics import Metrics
-from streaming.bus import Bus
 from streaming.errors import BusError
-from streaming.messages import NS_PER_S, TOPIC_ALERTS, Alert
+from streaming.messages import NS_PER_S
 
 LOOK_EVERY_S = 0.5
 FIRST_WAIT_NS, LONGEST_WAIT_NS = NS_PER_S, 300 * NS_PER_S
 KEPT_NS = 7 * DAY_NS
 AT_ONCE = 8  # sinks that are told at the same time
-MESSAGE_ID = "message-id"
+READ_AT_ONCE = 20  # of a lane
 
 log = logging.getLogger(__name__)
-
-Lane = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,98 +38,72 @@ class Waiting:
 
 
 class Courier:
-    """Empties the outbox. `webhooks` is None where there is no secret to sign with."""
+    """Empties the outbox."""
 
     def __init__(
         self,
         book: RuleBook,
-        bus: Bus,
-        webhooks: Webhooks | None,
+        messenger: Messenger,
         *,
         now_ns: Callable[[], int],
         metrics: Metrics,
     ) -> None:
         self._book = book
-        self._bus = bus
-        self._webhooks = webhooks
+        self._messenger = messenger
         self._now_ns = now_ns
         self._metrics = metrics
-        self._waiting: dict[Lane, Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
 
-    def deliver(self) -> int:
-        """Try what is due, and say how much is still in the outbox.
+    def deliver(self) -> None:
+        """Try what is due.
 
         Raises:
             StoreError
         """
-        lanes: dict[Lane, list[tuple[str, Delivery]]] = {}
-        for name, delivery in self._book.outbox().items():
-            lanes.setdefault(delivery.lane, []).append((name, delivery))
+        lanes = dict.fromkeys(self._book.lanes())
         self._waiting = {lane: wait for lane, wait in self._waiting.items() if lane in lanes}
         due = [lane for lane in lanes if self._is_due(lane)]
         if due:
             with ThreadPoolExecutor(min(AT_ONCE, len(due)), "deliver") as pool:
-                left = list(pool.map(lambda lane: self._empty(lane, lanes[lane]), due))
-        else:
-            left = []
-        return sum(left) + sum(len(some) for lane, some in lanes.items() if lane not in due)
+                list(pool.map(self._empty, due))
 
-    def _is_due(self, lane: Lane) -> bool:
+    def _is_due(self, lane: str) -> bool:
         wait = self._waiting.get(lane)
         now_ns = self._now_ns()
         # A clock that was set back leaves nothing waiting for longer than it was meant to.
         return wait is None or not now_ns < wait.until_ns <= now_ns + wait.waited_ns
 
-    def _empty(self, lane: Lane, deliveries: Iterable[tuple[str, Delivery]]) -> int:
-        """Tell a sink one thing after the other, up to what it does not take; say what is left."""
-        left = list(deliveries)
-        while left:
-            name, delivery = left[0]
-            sink = parse_sink(delivery.sink)
-            said = about(stream_id=delivery.alert.span.stream_id)
-            try:
-                self._tell(sink, delivery.alert)
-            except (DeliveryError, BusError) as error:
-                if self._now_ns() - delivery.raised_ns < KEPT_NS:
-                    self._metrics.not_delivered(sink.kind, "failed")
-                    self._wait(lane, error, said)
-                    return len(left)
-                self._metrics.not_delivered(sink.kind, "given up")
-                log.error("alert %s: given up: %s", delivery.alert.message_id, error, extra=said)
-            else:
-                lag_s = max(0, self._now_ns() - delivery.raised_ns) / NS_PER_S
-                self._metrics.delivered(sink.kind, lag_s=lag_s)
-                self._waiting.pop(lane, None)
-            self._book.done(name)
-            left.pop(0)
-        return 0
+    def _empty(self, lane: str) -> None:
+        """Tell a sink one thing after the other, up to what it does not take."""
+        while first := self._book.waiting(lane, first=READ_AT_ONCE):
+            for name, delivery in first.items():
+                if not self._is_done(lane, delivery):
+                    return
+                self._book.done(name)
 
-    def _wait(self, lane: Lane, error: Exception, said: dict[str, str]) -> None:
+    def _is_done(self, lane: str, delivery: Delivery) -> bool:
+        """Tell a sink of an alert; False if it did not take that, and shall be told again."""
+        sink, said = parse_sink(delivery.sink), about(stream_id=delivery.alert.span.stream_id)
+        try:
+            self._messenger.tell(sink, delivery.alert)
+        except (DeliveryError, BusError) as error:
+            if self._now_ns() - delivery.raised_ns < KEPT_NS:
+                self._metrics.not_delivered(sink.kind, "failed")
+                wait_ns = self._wait(lane)
+                told = delivery.rule_id, error, wait_ns / NS_PER_S
+                log.warning("%s: %s; again in %.1f s", *told, extra=said)
+                return False
+            self._metrics.not_delivered(sink.kind, "given up")
+            log.error("alert %s: given up: %s", delivery.alert.message_id, error, extra=said)
+        else:
+            lag_s = max(0, self._now_ns() - delivery.raised_ns) / NS_PER_S
+            self._metrics.delivered(sink.kind, lag_s=lag_s)
+            self._waiting.pop(lane, None)
+        return True
+
+    def _wait(self, lane: str) -> int:
+        """Let a lane wait, longer than before; says how long."""
         before = self._waiting.get(lane)
         wait_ns = min(2 * before.waited_ns, LONGEST_WAIT_NS) if before else FIRST_WAIT_NS
         self._waiting[lane] = Waiting(self._now_ns() + wait_ns, wait_ns)
-        log.warning("%s: %s; again in %.1f s", lane[0], error, wait_ns / NS_PER_S, extra=said)
-
-    def _tell(self, sink: Sink, alert: Alert) -> None:
-        match sink.kind:
-            case "kafka":
-                self._bus.publish(
-                    TOPIC_ALERTS,
-                    key=alert.span.stream_id,
-                    value=alert.model_dump_json().encode(),
-                    headers={MESSAGE_ID: alert.message_id},
-                )
-            case "webhook":
-                if self._webhooks is None:
-                    raise NotDelivered(sink.shown, reason="LONGWATCH_WEBHOOK_SECRET is not set")
-                self._webhooks.post(
-                    sink.url,
-                    message_id=alert.message_id,
-                    body=alert.model_dump_json().encode(),
-                    sent_s=self._now_ns() // NS_PER_S,
-                )
-            case _:
-                said = about(stream_id=alert.span.stream_id)
-                log.info(
-                    "alert %s: %s: %s", alert.message_id, alert.state, alert.sentence, extra=said
-                )
+        return wait_ns

@@ -73,7 +73,7 @@ class Watch(BaseModel):
     quiet_until_ns   the end of the cool-down
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="ignore")  # what an earlier version kept
 
     next_ns: int = 0
     since_ns: int | None = None
@@ -84,7 +84,6 @@ class Watch(BaseModel):
     alert: Alert | None = None
     told_ns: int = 0
     quiet_until_ns: int = 0
-    raised_ns: int = 0
 
 
 class Step(NamedTuple):

@@ -8,12 +8,12 @@ import re
 from collections.abc import Collection
 from datetime import datetime, timedelta, tzinfo
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from memory.words import content_words
 from services.alerts.conditions import Condition, Then, parse_condition
+from services.alerts.sinks import Sink, parse_sink
 from services.errors import BadRule, WebhookUnsigned
 from streaming.messages import NS_PER_S, Nanoseconds, StreamId
 
@@ -21,21 +21,6 @@ THRESHOLD = 0.5
 COOLDOWN_NS = 60 * NS_PER_S
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 DAY_MINUTES = 24 * 60
-
-
-class Sink(NamedTuple):
-    """Somebody who is told: `log`, `kafka` (the topic `alerts`), or `webhook` with a URL."""
-
-    kind: str
-    url: str = ""
-
-    @property
-    def shown(self) -> str:
-        """Without the path, in which many a service has its key."""
-        if not self.url:
-            return self.kind
-        parts = urlsplit(self.url)
-        return f"{self.kind}:{parts.scheme}://{parts.netloc}/…"
 
 
 class Schedule(NamedTuple):
@@ -139,7 +124,7 @@ def refuse_unsigned(rule: Rule, *, is_signed: bool) -> None:
     Raises:
         WebhookUnsigned
     """
-    if not is_signed and any(sink.url for sink in rule.sinks):
+    if not is_signed and any(sink.kind == "webhook" for sink in rule.sinks):
         raise WebhookUnsigned
 
 
@@ -165,29 +150,6 @@ def name_of(sentence: str, taken: Collection[str]) -> str:
     bare = "-".join([word for word in words if content_words(word)][:4])[:48] or "rule"
     names = (bare if number == 1 else f"{bare}-{number}" for number in range(1, len(taken) + 2))
     return next(name for name in names if name not in taken)
-
-
-def parse_sink(text: str) -> Sink:
-    """Read `log`, `kafka` or `webhook:URL`.
-
-    Raises:
-        BadRule
-    """
-    kind, _, url = text.partition(":")
-    if kind in ("log", "kafka") and not url:
-        return Sink(kind)
-    try:
-        parts = urlsplit(url)
-        is_usable = kind == "webhook" and parts.scheme in ("http", "https") and parts.hostname
-        has_user = "@" in parts.netloc
-        _ = parts.port
-    except ValueError:
-        is_usable = has_user = False
-    if has_user:
-        raise BadRule("a webhook's URL may hold no user and no password; it is signed instead")
-    if not is_usable or not url.isascii() or re.search(r"[\s\x00-\x1f\x7f]", url):
-        raise BadRule(f"{text!r} is nobody to tell; write log, kafka or webhook:https://HOST/PATH")
-    return Sink(kind, url)
 
 
 def parse_schedule(text: str) -> Schedule:

@@ -1,6 +1,5 @@
 """What rules raised, the latest first."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Annotated
@@ -8,15 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
-from services.alerts.book import RuleBook, place_of
+from services.alerts.book import place_of
 from services.api.access import Viewer
 from services.api.given import GivenHere
 from services.errors import BadTime
 from services.moments import AgoMoment, MediaMoment, WallMoment, parse_moment
 from services.wiring import rules_of
 from streaming.messages import Alert
-
-READ_AT_ONCE = 500
 
 routes = APIRouter(prefix="/v1/alerts", tags=["alerts"])
 
@@ -46,7 +43,7 @@ def list_alerts(  # noqa: PLR0913 - the parameters of a route
     since_at = None if since is None else _wall_time(since, given.now_at())
     wanted = (
         alert
-        for alert in _backwards(rules_of(given.stores), since_at, before)
+        for alert in rules_of(given.stores).backwards(since_at=since_at, before=before)
         if caller.may_see(alert.span.stream_id)
         and (not stream or alert.span.stream_id in stream)
         and rule in (None, alert.rule)
@@ -54,13 +51,6 @@ def list_alerts(  # noqa: PLR0913 - the parameters of a route
     found = list(islice(wanted, limit + 1))
     page = found[:limit]
     return AlertPage(alerts=page, next_before=place_of(page[-1]) if len(found) > limit else None)
-
-
-def _backwards(book: RuleBook, since_at: datetime | None, before: str | None) -> Iterator[Alert]:
-    """Alerts, the latest first, as few in memory as are asked for."""
-    while some := book.alerts(since_at=since_at, before=before, last=READ_AT_ONCE):
-        yield from reversed(some)
-        before = place_of(some[0])
 
 
 def _wall_time(text: str, now_at: datetime) -> datetime:

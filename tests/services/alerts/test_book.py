@@ -13,7 +13,7 @@ from memory.spans import END_OF_TIME_NS
 from memory.sqlite_record import SqliteRecord
 from services.alerts.book import RuleBook, ends_of
 from services.alerts.machine import step
-from services.errors import BadRule, NoSuchRule, RuleNameTaken
+from services.errors import BadRule, NoSuchAlert, NoSuchRule, RuleNameTaken
 from streaming.messages import NS_PER_S, AlertState
 from tests.memory.notes import note, put, spec
 from tests.services.alerts.looks import CLIP_NS, in_short, looks, rule
@@ -56,14 +56,14 @@ def test_alerts_are_kept_for_a_while_after_they_ended(record: Record) -> None:
     now_ns = 15 * NS_PER_S
     assert book.sweep(keep_ns=10 * NS_PER_S) == 1
     assert in_short(book.alerts()) == ["new 20-30"]
-    assert book.news(since_ns=0) == {}
+    assert book.told(after="") == {}
     now_ns = 20 * NS_PER_S
     book.pause("r")
     now_ns = 30 * NS_PER_S
     assert book.sweep(keep_ns=10 * NS_PER_S) == 0
     now_ns = 31 * NS_PER_S
     assert book.sweep(keep_ns=10 * NS_PER_S) == 1
-    assert (book.alerts(), book.news(since_ns=0)) == ([], {})
+    assert (book.alerts(), book.told(after="")) == ([], {})
 
 
 def test_an_alert_is_kept_from_its_last_message_on(record: Record) -> None:
@@ -77,26 +77,46 @@ def test_an_alert_is_kept_from_its_last_message_on(record: Record) -> None:
 
     assert book.sweep(keep_ns=10 * NS_PER_S) == 0
     assert in_short(book.alerts()) == ["end 0-10"]
-    assert len(book.news(since_ns=0)) == 1
+    assert in_short(book.told(after="").values()) == ["end 0-10"]
 
 
-def test_news_are_what_was_told_since(record: Record) -> None:
-    now_ns = 10 * NS_PER_S
-    book = RuleBook(record.documents, now_ns=lambda: now_ns)
-    book.add(rule(name="r"))
-    watch(book, "r", "a")
-    first = book.news(since_ns=10 * NS_PER_S)
+def test_who_reads_on_misses_nothing_whatever_the_clock_says(record: Record) -> None:
     now_ns = 20 * NS_PER_S
+    book = RuleBook(record.documents, now_ns=lambda: now_ns)
+    for name in ("r", "s"):
+        book.add(rule(name=name))
+    assert (book.last_told(), book.told(after="")) == ("", {})
     watch(book, "r", "a.")
-    later = book.news(since_ns=20 * NS_PER_S)
+    first, read = book.told(after=""), book.last_told()
+    now_ns = 10 * NS_PER_S
+    watch(book, "s", "a")
+    later = book.told(after=read)
 
-    assert [book.alert_at(place) for place in first.values()] == book.alerts()
-    assert list(later.values()) == list(first.values())
-    assert set(book.news(since_ns=0)) == {*first, *later}
-    assert book.news(since_ns=21 * NS_PER_S) == {}
-    assert book.forget(STREAM, start_ns=0, end_ns=CLIP_NS) == 1
-    assert book.news(since_ns=0) == {}
-    assert [book.alert_at(place) for place in first.values()] == [None]
+    assert in_short(first.values()) == ["new 0-10", "end 0-10"]
+    assert [(one.rule, one.state) for one in later.values()] == [("s", AlertState.NEW)]
+    assert list(first)[-1] == read
+    assert book.last_told() == next(iter(later))
+    assert list(book.told(after="")) == [*first, *later]
+
+
+def test_what_is_forgotten_was_never_told(book: RuleBook) -> None:
+    book.add(rule())
+    watch(book, "r", "aa.a")
+    assert in_short(book.told(after="").values()) == ["new 0-10", "end 0-20", "new 30-40"]
+
+    assert book.forget(STREAM, start_ns=CLIP_NS, end_ns=2 * CLIP_NS) == 1
+    assert in_short(book.told(after="").values()) == ["new 30-40"]
+
+
+def test_an_alert_is_found_by_its_id(book: RuleBook) -> None:
+    book.add(rule())
+    watch(book, "r", "aa.a")
+    first, second = book.alerts()
+
+    assert list(book.backwards()) == [second, first]
+    assert book.alert(first.alert_id) == first
+    with pytest.raises(NoSuchAlert, match="longwatch alerts"):
+        book.alert("r@1:pond:5")
 
 
 def test_rules_are_kept_by_name(book: RuleBook) -> None:
@@ -121,13 +141,15 @@ def test_alerts_and_who_is_told_come_with_the_progress(book: RuleBook) -> None:
 
     assert in_short(book.alerts()) == ["end 0-20", "new 30-40"]
     assert in_short(book.alerts(last=1)) == ["new 30-40"]
-    outbox = book.outbox()
-    assert in_short(one.alert for one in outbox.values()) == [
-        *("new 0-10", "new 0-10", "end 0-20", "end 0-20", "new 30-40", "new 30-40")
-    ]
-    assert [one.sink for one in outbox.values()] == ["log", "kafka"] * 3
-    book.done(next(iter(outbox)))
-    assert list(book.outbox()) == list(outbox)[1:]
+    lanes = {lane: book.waiting(lane, first=9) for lane in book.lanes()}
+    sinks = [{one.sink for one in some.values()} for some in lanes.values()]
+    assert sorted(map(sorted, sinks)) == [["kafka"], ["log"]]
+    for lane, some in lanes.items():
+        told = in_short(one.alert for one in some.values())
+        assert told == ["new 0-10", "end 0-20", "new 30-40"]
+        assert list(book.waiting(lane, first=2)) == list(some)[:2]
+        book.done(next(iter(some)))
+        assert list(book.waiting(lane, first=2)) == list(some)[1:]
 
 
 def test_who_comes_second_changes_nothing(book: RuleBook) -> None:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
-from services.alerts.rules import Rule, Sink, name_of, parse_schedule, parse_sink, refuse_useless
+from services.alerts.rules import Rule, name_of, parse_schedule, refuse_useless
+from services.alerts.sinks import Broker, Sink, broker_of, parse_sink
 from services.errors import BadRule
 
 AT = datetime(2025, 6, 2, tzinfo=UTC)  # a Monday
@@ -49,6 +50,15 @@ def test_sinks() -> None:
     hook = parse_sink("webhook:https://example.com:8443/secret/path?token=1")
     assert hook.url == "https://example.com:8443/secret/path?token=1"
     assert hook.shown == "webhook:https://example.com:8443/…"
+    broker = parse_sink("mqtt:mqtts://ann:geheim@broker.local/site/1/alerts")
+    assert broker.shown == "mqtt:mqtts://broker.local/site/1/alerts"
+
+
+def test_the_url_of_a_broker() -> None:
+    assert broker_of("mqtt://broker/a") == Broker("broker", 1883, False, None, None, "a")
+    assert broker_of("mqtts://ann:a%40b%2F@[::1]:8884/site/%C3%A4//") == Broker(
+        "::1", 8884, True, "ann", "a@b/", "site/ä//"
+    )
 
 
 @pytest.mark.parametrize(
@@ -56,11 +66,15 @@ def test_sinks() -> None:
     [
         *("", "mail", "log:x", "webhook", "webhook:ftp://a/b", "webhook:https://", "webhook:/path"),
         *("webhook:http://user:pass@a/", "webhook:http://a:99999/", "webhook:http://a/ b\r\nX: y"),
+        *("webhook:http://a..b/", "mqtt:http://a/b", "mqtt:mqtt://a", "mqtt:mqtt:///b"),
+        *("mqtt:mqtt://a/b/+", "mqtt:mqtt://a/%23", "mqtt:mqtt://a/$SYS/b", "mqtt:mqtt://a/b?c"),
+        *("mqtt:mqtt://a/%ff", "mqtt:mqtt://a:0/b", "mqtt:mqtt://u:geheim@a:x/b", "mqtt"),
     ],
 )
 def test_what_is_nobody_to_tell_is_refused(text: str) -> None:
-    with pytest.raises(BadRule):
+    with pytest.raises(BadRule) as refused:
         parse_sink(text)
+    assert "geheim" not in str(refused.value)
 
 
 def test_a_rule_is_refused_whole() -> None:

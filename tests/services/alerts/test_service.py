@@ -119,7 +119,7 @@ def test_the_service_lets_go_of_alerts_that_ended_long_ago(
     keeping = bare.model_copy(update={"alerts_keep_days": 10})
     with opened(keeping, make=True) as stores:
         at_ns = now_ns()
-        for name, days in (("young", 9), ("old", 11)):
+        for name, days in (("old", 11), ("young", 9)):
             raised_ns = at_ns - days * 86_400 * NS_PER_S
             book = RuleBook(stores.record.documents, now_ns=lambda raised_ns=raised_ns: raised_ns)
             book.add(rule(name=name))
