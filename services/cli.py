@@ -15,6 +15,8 @@ import typer
 
 from memory.values import WhenBehind
 from services import (
+    cli_alerts,
+    cli_answers,
     cli_backfill,
     cli_keys,
     cli_questions,
@@ -160,6 +162,8 @@ def streams(context: typer.Context, as_json: Json = False) -> None:
 cli_questions.register(app)
 cli_summaries.register(app)
 cli_rules.register(app)
+cli_alerts.register(app)
+cli_answers.register(app)
 cli_topics.register(app)
 cli_keys.register(app)
 

@@ -1,7 +1,5 @@
-"""The commands of alerts: `rule`, with what one does to rules, and `alerts`, what came of them."""
+"""The command `rule`, with what one does to rules."""
 
-import threading
-from collections.abc import Iterable, Iterator
 from typing import Annotated
 
 import typer
@@ -19,15 +17,14 @@ from services.alerts.rules import (
     rule_json,
     rule_of,
 )
-from services.console import Json, Tools, print_json, reported, stopped_by_signals, tools_of
+from services.cli_alerts import alert_line
+from services.console import Json, Tools, print_json, reported, tools_of
 from services.coverage import asked_of
 from services.errors import NoSuchRule
 from services.locks import Service, is_running
 from services.moments import parse_bounds, show_ns
 from services.wiring import Stores, now_at, opened, rules_of
-from streaming.messages import NS_PER_S, Alert, Span
-
-FOLLOW_EVERY_S = 0.5
+from streaming.messages import NS_PER_S, Span
 
 Name = Annotated[str, typer.Argument(help="Name of the rule.")]
 Streams = Annotated[
@@ -53,7 +50,6 @@ rule = typer.Typer(no_args_is_help=True, help="Rules: what shall raise an alert.
 
 def register(app: typer.Typer) -> None:
     app.add_typer(rule, name="rule")
-    app.command()(alerts)
 
 
 @rule.command()
@@ -233,45 +229,6 @@ def test(  # noqa: PLR0913 - the options of a command
         )
 
 
-def alerts(
-    context: typer.Context,
-    name: Annotated[str | None, typer.Option("--rule", help="Only those of this rule.")] = None,
-    stream: Streams = None,
-    limit: Annotated[int, typer.Option(min=1, help="How many of the latest.")] = 50,
-    follow: Annotated[
-        bool, typer.Option("--follow", "-f", help="Go on showing what happens, until Ctrl-C.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Show alerts, the latest last: when they began and ended, and how likely they are."""
-    tools, stop = tools_of(context), threading.Event()
-    with (
-        reported(tools, as_json=as_json),
-        opened(tools.settings) as stores,
-        stopped_by_signals(stop),
-    ):
-        book = rules_of(stores)
-
-        def wanted(alerts: Iterable[Alert]) -> Iterator[Alert]:
-            for alert in alerts:
-                is_of_stream = alert.span.stream_id in (stream or [alert.span.stream_id])
-                if is_of_stream and name in (None, alert.rule):
-                    yield alert
-
-        read = book.last_told()
-        shown = list(wanted(book.alerts()))[-limit:]
-        if as_json and not follow:
-            print_json([alert.model_dump(mode="json") for alert in shown])
-            return
-        for alert in shown:
-            say_alert(tools, alert, as_json=as_json)
-        while follow and not stop.wait(FOLLOW_EVERY_S):
-            news = book.told(after=read)
-            read = max([read, *news])
-            for alert in wanted(news.values()):
-                say_alert(tools, alert, as_json=as_json)
-
-
 def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> None:
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
@@ -309,20 +266,6 @@ def rules_table(rules: list[Rule]) -> Table:
             Text(one.sentence),
         )
     return table
-
-
-def alert_line(alert: Alert) -> str:
-    times = f"{show_ns(alert.span.start_ns)}–{show_ns(alert.span.end_ns)}"
-    at = alert.start_at.astimezone().isoformat(sep=" ", timespec="seconds")
-    where = f"{alert.span.stream_id} {times}"
-    return f"{at}  {alert.state:6}  {where}  {alert.probability:.2f}  {alert.rule}"
-
-
-def say_alert(tools: Tools, alert: Alert, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(alert.model_dump_json())
-    else:
-        say(tools, alert_line(alert))
 
 
 def say(tools: Tools, line: str) -> None:

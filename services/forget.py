@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from memory.faiss_index import open_index
+from memory.feedback import Feedback
 from memory.forgetting import Forgotten, forget, forget_stream
 from memory.forgetting import Stores as ForgettingStores
 from memory.spans import whole_stream
@@ -55,28 +56,30 @@ def forget_span(stores: Stores, span: Span) -> Forgotten:
     """Delete all that is kept of a span."""
     spec = stores.registry.stream(span.stream_id)
     note_captured(stores.record, spec)
-    _forget_alerts(stores, span)  # first, so that a crash leaves none of them
+    _forget_said(stores, span)  # first, so that a crash leaves nothing of it
     with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
         forgotten = forget(span, everything(stores, stood_in))
-    _forget_alerts(stores, forgotten.span)  # and those that were raised meanwhile
+    _forget_said(stores, forgotten.span)  # and what was said meanwhile
     return forgotten
 
 
 def forget_whole(stores: Stores, name: str) -> Forgotten:
     """Delete a stream and all that is kept of it."""
     spec = stores.registry.stream(name)
-    _forget_alerts(stores, whole_stream(name))
+    _forget_said(stores, whole_stream(name))
     with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
         if Service.CAPTURE not in stood_in:
             _wait_until_let_go(stores, spec)
         forgotten = forget_stream(name, everything(stores, stood_in))
-    _forget_alerts(stores, whole_stream(name))
+    _forget_said(stores, whole_stream(name))
     stores.registry.forget_credentials(name)
     return forgotten
 
 
-def _forget_alerts(stores: Stores, span: Span) -> None:
+def _forget_said(stores: Stores, span: Span) -> None:
+    """Alerts and answers that rest on a span, and what people said of them."""
     rules_of(stores).forget(span.stream_id, start_ns=span.start_ns, end_ns=span.end_ns)
+    Feedback(stores.record.documents).forget(span)
 
 
 def _wait_until_let_go(stores: Stores, spec: StreamSpec) -> None:

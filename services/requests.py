@@ -5,12 +5,16 @@ none runs, the command replies by itself. A request carries the words of the per
 that times are read, and refused, in one place; and that person's clock, which day words refer to.
 """
 
+import hashlib
+import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, Field, TypeAdapter
 
+from memory.errors import StoreError
+from memory.feedback import ID_TIME, Feedback, KeptAnswer
 from memory.index import ClipSearch
 from models.engine import Engine
 from services.answer import Answerer, Question, checked
@@ -25,6 +29,8 @@ from services.wiring import Stores, now_at
 from streaming.messages import Answer, ClipNote, Message
 
 OnText = Callable[[str], None]
+
+log = logging.getLogger(__name__)
 
 
 class Asked(Message):
@@ -43,6 +49,14 @@ class Asked(Message):
 
 class AskRequest(Asked):
     kind: Literal["ask/1"] = "ask/1"
+
+    @property
+    def answer_id(self) -> str:
+        """Under which the answer is kept: what was asked, and when."""
+        asked_at = self.asked_at.astimezone(UTC)
+        asked = (asked_at.isoformat(), self.text, self.streams, self.since, self.until)
+        digest = hashlib.sha256(repr(asked).encode()).hexdigest()[:8]
+        return f"{asked_at.strftime(ID_TIME)}-{digest}"
 
 
 class SearchRequest(Asked):
@@ -136,7 +150,19 @@ def respond(
     if isinstance(request, SearchRequest):
         return _search(request, stores, looker_of(stores, engine, index))
     answerer = answerer_of(stores, engine, index, now_at=lambda: request.asked_at, tracer=tracer)
-    return answerer.ask(Question(request.text, request.streams, request.bounds()), on_text=on_text)
+    question = Question(request.text, request.streams, request.bounds())
+    answer = answerer.ask(question, on_text=on_text)
+    _keep(request, answer, stores)
+    return answer
+
+
+def _keep(request: AskRequest, answer: Answer, stores: Stores) -> None:
+    """Keep an answer, so that somebody can mark it. One that cannot be kept is an answer, too."""
+    kept = KeptAnswer(answer_id=request.answer_id, asked_at=request.asked_at, answer=answer)
+    try:
+        Feedback(stores.record.documents).keep(kept)
+    except StoreError as error:
+        log.warning("answer %s cannot be marked: %s", kept.answer_id, error)
 
 
 def _search(request: SearchRequest, stores: Stores, looker: Looker) -> FoundClips:

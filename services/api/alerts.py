@@ -1,4 +1,4 @@
-"""What rules raised, the latest first."""
+"""What rules raised, the latest first, and what people say of it."""
 
 from datetime import datetime, timedelta
 from itertools import islice
@@ -7,15 +7,23 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 from pydantic import BaseModel
 
+from memory.feedback import Feedback
 from services.alerts.book import place_of
-from services.api.access import Viewer
+from services.api.access import Operator, Viewer
 from services.api.given import GivenHere
-from services.errors import BadTime
+from services.api.marks import ShownMark, ToMark, keep_mark
+from services.errors import BadTime, NoSuchAlert
 from services.moments import AgoMoment, MediaMoment, WallMoment, parse_moment
 from services.wiring import rules_of
 from streaming.messages import Alert
 
 routes = APIRouter(prefix="/v1/alerts", tags=["alerts"])
+
+
+class MarkedAlert(Alert):
+    """An alert, and what somebody says of it; null: nobody did yet."""
+
+    mark: ShownMark | None
 
 
 class AlertPage(BaseModel):
@@ -24,7 +32,7 @@ class AlertPage(BaseModel):
     `next_before`: ask with it as `before` for those that began earlier; null: there are none.
     """
 
-    alerts: list[Alert]
+    alerts: list[MarkedAlert]
     next_before: str | None
 
 
@@ -49,8 +57,23 @@ def list_alerts(  # noqa: PLR0913 - the parameters of a route
         and rule in (None, alert.rule)
     )
     found = list(islice(wanted, limit + 1))
-    page = found[:limit]
-    return AlertPage(alerts=page, next_before=place_of(page[-1]) if len(found) > limit else None)
+    page, feedback = found[:limit], Feedback(given.stores.record.documents)
+    marks = [feedback.mark_of(alert) for alert in page]
+    return AlertPage(
+        alerts=[
+            MarkedAlert(**dict(alert), mark=mark and ShownMark.of(mark))
+            for alert, mark in zip(page, marks, strict=True)
+        ],
+        next_before=place_of(page[-1]) if len(found) > limit else None,
+    )
+
+
+@routes.put("/{alert_id}/mark", summary="Say whether an alert is true")
+def mark_alert(alert_id: str, said: ToMark, given: GivenHere, caller: Operator) -> ShownMark:
+    alert = rules_of(given.stores).alert(alert_id)
+    if not caller.may_see(alert.span.stream_id):
+        raise NoSuchAlert(alert_id)
+    return keep_mark(alert, said, given, caller)
 
 
 def _wall_time(text: str, now_at: datetime) -> datetime:

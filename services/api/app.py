@@ -8,6 +8,7 @@ from services.api import (
     clips,
     footage,
     health,
+    marks,
     problems,
     rules,
     search,
@@ -19,7 +20,7 @@ from services.api.limits import ClientLimits
 
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
-PARTS = (health, streams, search, summarize, clips, footage, chat, rules, alerts)
+PARTS = (health, streams, search, summarize, clips, footage, chat, marks, rules, alerts)
 
 
 def app_of(given: Given | None = None) -> FastAPI:

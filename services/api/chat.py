@@ -114,7 +114,7 @@ class Choice(BaseModel):
 
 
 class Completed(Grounds):
-    """An answer. `model`: the one that wrote it."""
+    """An answer. `id`: by which it can be marked; `model`: the one that wrote it."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -156,7 +156,7 @@ async def complete(asked: Completion, given: GivenHere, caller: Viewer) -> Respo
         until=asked.until,
         asked_at=given.now_at(),
     )
-    about = _About(given.new_id(), int(request.asked_at.timestamp()))
+    about = _About(request.answer_id, int(request.asked_at.timestamp()))
     settings = given.stores.settings
     if not asked.stream:
         answer = await result_of(settings, request)

@@ -15,7 +15,7 @@ from services.wiring import Stores
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`is_local`: only this machine is listened to. `new_id` names a completion."""
+    """`is_local`: only this machine is listened to."""
 
     stores: Stores
     keys: KeyRing
@@ -23,7 +23,6 @@ class Given:
     face: Face
     is_local: bool
     now_at: Callable[[], datetime]
-    new_id: Callable[[], str]
 
 
 def given_of(request: Request) -> Given:

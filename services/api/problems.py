@@ -43,6 +43,7 @@ STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (services.BadStreamName, HTTPStatus.UNPROCESSABLE_ENTITY),
     (services.NoSuchRule, HTTPStatus.NOT_FOUND),
     (services.RuleNameTaken, HTTPStatus.CONFLICT),
+    (services.FeedbackError, HTTPStatus.NOT_FOUND),
     (services.BadRule, HTTPStatus.UNPROCESSABLE_ENTITY),
     (services.WebhookUnsigned, HTTPStatus.UNPROCESSABLE_ENTITY),
     (services.NothingStored, HTTPStatus.NOT_FOUND),

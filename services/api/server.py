@@ -2,7 +2,6 @@
 
 import asyncio
 import ipaddress
-import secrets
 import socket
 import threading
 from collections.abc import Callable, Generator
@@ -25,7 +24,6 @@ DEFAULT_ADDRESS = ("127.0.0.1", 8080)
 MAX_CLIENTS = 128
 REQUEST_S = 10.0  # for the head of a request to come, also of the next one on a connection
 STOP_S = 10  # for replies that are being sent
-ID_BYTES = 12
 
 
 @contextmanager
@@ -51,7 +49,6 @@ def given_to_routes(
         face=face,
         is_local=is_local(listening),
         now_at=now_at,
-        new_id=lambda: f"chatcmpl-{secrets.token_hex(ID_BYTES)}",
     )
 
 

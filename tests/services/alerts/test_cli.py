@@ -9,12 +9,15 @@ from typing import Any
 
 import pytest
 
+from memory.feedback import Feedback
 from services.alerts.book import RuleBook
+from services.marking import user_name
 from services.settings import Settings
 from services.wiring import now_ns, opened
 from tests.conftest import ROOT
+from tests.services.alerts.looks import rule
 from tests.services.alerts.test_courier import SECRET
-from tests.services.alerts.test_service import rule
+from tests.services.api.test_rules import raised
 from tests.services.conftest import serve
 from tests.services.test_cli import as_json, run
 
@@ -123,6 +126,44 @@ def test_alerts_are_listed_and_followed(bare: Settings, light_film: Path) -> Non
     assert as_json(run(bare, "alerts", "--json", "--limit", "1")) == listed[1:]
     assert as_json(run(bare, "alerts", "--json", "--rule", "other")) == []
     assert "end     cam 0:00:12.000–0:00:15.000" in run(bare, "alerts").stdout
+
+
+def test_an_alert_is_marked_and_shown_so(settings: Settings) -> None:
+    first, second = raised(settings, rule("a fox"), "a.a.")
+    marked = as_json(run(settings, "alerts", "mark", first.alert_id, "false", "--json"))
+    assert marked["is_right"] is False
+    run(settings, "alerts", "mark", first.alert_id, "false", "--note", "a dog")
+    run(settings, "alerts", "mark", second.alert_id, "true")
+
+    shown = run(settings, "alerts").stdout.splitlines()
+    assert f"{first.alert_id}  [false, {user_name()}: a dog]" in shown[0]
+    assert f"{second.alert_id}  [true, {user_name()}]" in shown[1]
+    listed = as_json(run(settings, "alerts", "--json"))
+    assert [one["mark"]["note"] for one in listed] == ["a dog", ""]
+    with opened(settings) as stores:
+        assert [one.about for one in Feedback(stores.record.documents).marks()] == [first, second]
+    unknown = run(settings, "alerts", "mark", "r@1:pond:5", "true", "--json")
+    assert unknown.exit_code == 2
+    assert json.loads(unknown.stdout)["error"]["kind"] == "NoSuchAlert"
+    assert run(settings, "alerts", "mark", first.alert_id, "maybe").exit_code == 2
+
+
+def test_an_answer_is_listed_and_marked(settings: Settings) -> None:
+    assert as_json(run(settings, "answers", "--json")) == []
+    answer = as_json(run(settings, "ask", "when: a bright light", "--json"))
+    run(settings, "ask", "exists: a green light")
+    kept, other = as_json(run(settings, "answers", "--json"))
+    assert (kept["answer"], kept["mark"]) == (answer, None)
+    assert as_json(run(settings, "answers", "--json", "--limit", "1")) == [other]
+
+    run(settings, "answers", "mark", kept["answer_id"], "true")
+    assert f"  [true, {user_name()}]" in run(settings, "answers").stdout.splitlines()[0]
+    run(settings, "forget", "cam", "--yes")
+    assert as_json(run(settings, "answers", "--json")) == []
+    gone = run(settings, "answers", "mark", kept["answer_id"], "false", "--json")
+    assert json.loads(gone.stdout)["error"]["kind"] == "NoSuchAnswer"
+    with opened(settings) as stores:
+        assert list(Feedback(stores.record.documents).marks()) == []
 
 
 def test_a_rule_of_the_record_is_one_of_the_command(settings: Settings) -> None:

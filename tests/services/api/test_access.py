@@ -56,7 +56,9 @@ def test_every_route_but_health_takes_a_key(
     assert len(offered) > 10
     with api(settings) as client:
         for method, template in offered:
-            path = template.format(name="cam", clip_id="cam:0-1:x", file="0-1.mp4")
+            path = template.format(
+                name="cam", clip_id="cam:0-1:x", file="0-1.mp4", alert_id="r:cam:0", answer_id="1"
+            )
             body = {"messages": [{"role": "user", "content": "?"}], "name": "x", "url": "x"}
             if method == "POST" and path == "/v1/streams":
                 del body["messages"]

@@ -13,13 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+from memory.feedback import Feedback, KeptAnswer
 from services.api.app import app_of
 from services.api.openapi import described
 from services.api.playlist import name_of
 from services.settings import Settings
-from services.wiring import opened
+from services.wiring import now_at, opened
 from tests.conftest import ROOT
+from tests.services.alerts.looks import rule
 from tests.services.api.serving import api
+from tests.services.api.test_rules import raised
+from tests.services.asking import answer_saying
 
 EXAMPLES = 8
 """Of each kind; all of them take half a minute at most."""
@@ -43,9 +47,19 @@ def base_url(shared: Settings) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def known(shared: Settings) -> dict[str, str]:
     """What a path may name, as it is in the memory."""
+    (alert,) = raised(shared, rule("a fox", name="cam"), "a.")
     with opened(shared) as stores:
         (clip, *_), (segment, *_) = stores.record.clips(), stores.record.segments()
-    return {"name": "cam", "clip_id": clip.clip_id, "file": name_of(segment)}
+        Feedback(stores.record.documents).keep(
+            KeptAnswer(answer_id="one", asked_at=now_at(), answer=answer_saying("yes"))
+        )
+    return {
+        "name": "cam",
+        "clip_id": clip.clip_id,
+        "file": name_of(segment),
+        "alert_id": alert.alert_id,
+        "answer_id": "one",
+    }
 
 
 def test_the_committed_description_is_that_of_the_app() -> None:
