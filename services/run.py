@@ -276,9 +276,9 @@ def api(alone: Alone, stop: threading.Event) -> None:
     address = stores.settings.listen_address or server.DEFAULT_ADDRESS
     with server.taken(address, stores.settings) as listening:
         log.info("the API: %s", server.url_of(listening))
-        given = server.given_to_routes(stores, alone.face, alone.parts.clock, listening)
+        given = server.given_to_routes(stores, alone.face, alone.parts.clock, listening, stop)
         on_listening = partial(alone.readiness.has, "service")
-        server.serve(given, listening, stop, on_listening=on_listening)
+        server.serve(given, listening, on_listening=on_listening)
     if not stop.is_set():
         raise WorkerCrashed(Service.API, reason="it listens no more; see above")
 

@@ -123,11 +123,8 @@ class _Api:
         from services.api.server import given_to_routes, serve
 
         with opened(self.settings) as reading:
-            serve(
-                given_to_routes(reading, self.face, self.clock, self.listening),
-                self.listening,
-                stop,
-            )
+            given = given_to_routes(reading, self.face, self.clock, self.listening, stop)
+            serve(given, self.listening)
 
 
 class _Whole:

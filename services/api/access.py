@@ -62,7 +62,7 @@ def caller_of(request: Request, given: GivenHere) -> Caller:
     """Raises:
     KeyRefused, TooManyRequests, KeysDamaged
     """
-    caller = _known(request, given)
+    caller = known_caller(request, given)
     given.limiter.take(caller.name)
     return caller
 
@@ -83,7 +83,12 @@ Operator = Annotated[Caller, Depends(allowed(Role.OPERATOR))]
 Admin = Annotated[Caller, Depends(allowed(Role.ADMIN))]
 
 
-def _known(request: Request, given: Given) -> Caller:
+def known_caller(request: Request, given: Given) -> Caller:
+    """Who sends a request, by the keys as they are now.
+
+    Raises:
+        KeyRefused, KeysDamaged
+    """
     if given.is_local and not given.keys.grants():
         if not _is_local(request.headers.get("host", "")):
             raise KeyRefused

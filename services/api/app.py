@@ -3,6 +3,7 @@
 from fastapi import FastAPI
 
 from services.api import (
+    alert_stream,
     alerts,
     chat,
     clips,
@@ -20,7 +21,10 @@ from services.api.limits import ClientLimits
 
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
-PARTS = (health, streams, search, summarize, clips, footage, chat, marks, rules, alerts)
+PARTS = (
+    *(health, streams, search, summarize, clips, footage, chat, marks, rules, alerts),
+    alert_stream,
+)
 
 
 def app_of(given: Given | None = None) -> FastAPI:

@@ -30,6 +30,7 @@ from streaming.sources import redact
 MODEL = "longwatch"
 SCHEME = "stream:"
 EVENTS = "text/event-stream"
+EVENT_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 routes = APIRouter(tags=["questions"])
 
@@ -165,8 +166,7 @@ async def complete(asked: Completion, given: GivenHere, caller: Viewer) -> Respo
     pieces = heard(settings, request)
     first = await anext(pieces)  # so that what goes wrong before it has a status of its own
     events = _events(first, pieces, about)
-    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(events, media_type=EVENTS, headers=headers)
+    return StreamingResponse(events, media_type=EVENTS, headers=EVENT_HEADERS)
 
 
 class _About:

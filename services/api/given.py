@@ -1,5 +1,6 @@
 """What the routes work with. It is made once, with the app."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +16,7 @@ from services.wiring import Stores
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """`is_local`: only this machine is listened to."""
+    """`is_local`: only this machine is listened to. `stop`: whatever goes on is to end."""
 
     stores: Stores
     keys: KeyRing
@@ -23,6 +24,7 @@ class Given:
     face: Face
     is_local: bool
     now_at: Callable[[], datetime]
+    stop: threading.Event
 
 
 def given_of(request: Request) -> Given:

@@ -40,7 +40,11 @@ def taken(address: tuple[str, int], settings: Settings) -> Generator[socket.sock
 
 
 def given_to_routes(
-    stores: Stores, face: Face, clock: WallClock, listening: socket.socket
+    stores: Stores,
+    face: Face,
+    clock: WallClock,
+    listening: socket.socket,
+    stop: threading.Event,
 ) -> Given:
     return Given(
         stores=stores,
@@ -49,17 +53,17 @@ def given_to_routes(
         face=face,
         is_local=is_local(listening),
         now_at=now_at,
+        stop=stop,
     )
 
 
 def serve(
     given: Given,
     listening: socket.socket,
-    stop: threading.Event,
     *,
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
-    """Reply until `stop` is set; then finish what is being replied."""
+    """Reply until told to stop; then finish what is being replied."""
     config = uvicorn.Config(
         app_of(given),
         http=_Protocol,
@@ -73,7 +77,7 @@ def serve(
         limit_concurrency=MAX_CLIENTS,
         timeout_graceful_shutdown=STOP_S,
     )
-    _Server(config, stop, on_listening).run(sockets=[listening])
+    _Server(config, given.stop, on_listening).run(sockets=[listening])
 
 
 def is_local(listening: socket.socket) -> bool:

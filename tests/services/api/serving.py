@@ -41,13 +41,13 @@ def api(
         stores = stack.enter_context(opened(settings, make=True))
         listening = stack.enter_context(taken(LOCAL, settings))
         given = replace(
-            given_to_routes(stores, face, clock, listening),
+            given_to_routes(stores, face, clock, listening, stop),
             limiter=RateLimiter(monotonic_ns=clock.monotonic_ns, per_s=per_s),
         )
 
         def run() -> None:
             readiness.has("service")
-            serve(given, listening, stop, on_listening=listens.set)
+            serve(given, listening, on_listening=listens.set)
 
         thread = threading.Thread(target=run)
         thread.start()

@@ -14,6 +14,7 @@ from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from memory.feedback import Feedback, KeptAnswer
+from services.api import alert_stream
 from services.api.app import app_of
 from services.api.openapi import described
 from services.api.playlist import name_of
@@ -40,7 +41,9 @@ OPERATIONS = [found.ok() for found in FOUND]
 
 @pytest.fixture(scope="module")
 def base_url(shared: Settings) -> Iterator[str]:
-    with api(shared, per_s=1e9) as client:
+    """Where streams of events end soon, for a reply is looked at when it is whole."""
+    with pytest.MonkeyPatch.context() as patch, api(shared, per_s=1e9) as client:
+        patch.setattr(alert_stream, "LONGEST_S", 2 * alert_stream.LOOK_EVERY_S)
         yield str(client.base_url).rstrip("/")
 
 
