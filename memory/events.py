@@ -19,7 +19,7 @@ from memory.words import content_words, is_negated
 from streaming.messages import NS_PER_S, Span
 
 JOIN_TOLERANCE_NS = NS_PER_S
-"""How far from the boundary of its clip a piece may stop and still have been cut by it.
+"""How far from the edge of its clip a piece may stop and still have been cut by it.
 
 A model gives times to about the distance of two sampled frames, which is up to a second.
 """
@@ -57,23 +57,23 @@ class StateNow(StrEnum):
     UNKNOWN = "unknown"
 
 
-def occurrences(
-    events: Iterable[ClipEvent], *, tolerance_ns: int = JOIN_TOLERANCE_NS
-) -> list[Occurrence]:
+def occurrences(events: Iterable[ClipEvent]) -> list[Occurrence]:
     """Join the pieces of what goes on across clip boundaries; in order of wall time.
 
     Two pieces of one stream are one occurrence when their words are the same and either they
-    overlap, or they lie in clips that touch, the first stops within `tolerance_ns` of the end
-    of its clip, the second starts within `tolerance_ns` of the start of its own, and no more
-    than `tolerance_ns` lies between them. Pieces apart within one clip stay apart.
+    overlap, or they lie in two clips, the first stops within `JOIN_TOLERANCE_NS` of the end of
+    its clip, the second starts within as much of the start of its own, and no more than that lies
+    between them. Pieces apart within one clip stay apart: whoever noted them saw both.
     """
     joined: list[Occurrence] = []
-    open_pieces: dict[tuple[str, tuple[str, ...]], tuple[int, ClipEvent]] = {}
+    reaching: dict[tuple[str, tuple[str, ...]], tuple[int, ClipEvent]] = {}
     for piece in sorted(events, key=_reading_order):
         key = (piece.event.span.stream_id, content_words(piece.event.text))
-        at, last = open_pieces.get(key, (-1, None))
-        if last is not None and _goes_on(joined[at], last, piece, tolerance_ns):
+        at, furthest = reaching.get(key, (-1, None))
+        if furthest is not None and _goes_on(furthest, piece):
             joined[at] = _extended(joined[at], piece)
+            if piece.event.span.end_ns < furthest.event.span.end_ns:
+                continue
         else:
             at = len(joined)
             joined.append(
@@ -84,7 +84,7 @@ def occurrences(
                     clip_ids=(piece.clip_id,),
                 )
             )
-        open_pieces[key] = (at, piece)
+        reaching[key] = (at, piece)
     return sorted(joined, key=_wall_order)
 
 
@@ -174,14 +174,16 @@ def still_holds(
     return StateNow.UNKNOWN, None
 
 
-def _goes_on(so_far: Occurrence, last: ClipEvent, piece: ClipEvent, tolerance_ns: int) -> bool:
-    if piece.event.span.start_ns < so_far.span.end_ns:
+def _goes_on(furthest: ClipEvent, piece: ClipEvent) -> bool:
+    """Whether `piece` tells of what `furthest`, its piece that ends last, told of before."""
+    end_ns, start_ns = furthest.event.span.end_ns, piece.event.span.start_ns
+    if start_ns < end_ns:
         return True
     return (
-        last.clip_span.end_ns == piece.clip_span.start_ns
-        and last.clip_span.end_ns - last.event.span.end_ns <= tolerance_ns
-        and piece.event.span.start_ns - piece.clip_span.start_ns <= tolerance_ns
-        and piece.event.span.start_ns - so_far.span.end_ns <= tolerance_ns
+        furthest.clip_span.end_ns <= piece.clip_span.start_ns
+        and furthest.clip_span.end_ns - end_ns <= JOIN_TOLERANCE_NS
+        and start_ns - piece.clip_span.start_ns <= JOIN_TOLERANCE_NS
+        and start_ns - end_ns <= JOIN_TOLERANCE_NS
     )
 
 

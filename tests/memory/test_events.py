@@ -18,6 +18,7 @@ from memory.events import (
     order,
     still_holds,
 )
+from memory.values import ClipEvent
 from streaming.messages import NS_PER_S
 from tests.memory.notes import CLIP_S, EPOCH_AT, events_of, note, span
 
@@ -70,6 +71,17 @@ def intervals(*clips: tuple[Noted, ...]) -> list[tuple[float, float]]:
         pytest.param([((1, 4, LANDS), (3, 5, LANDS))], [(1, 5)], id="overlapping within a clip"),
         pytest.param([((1, 9, LANDS), (3, 5, LANDS))], [(1, 9)], id="one inside the other"),
         pytest.param(
+            [((1, 10, LANDS), (3, 5, LANDS)), ((0, 3, LANDS),)], [(1, 13)], id="cut, and one inside"
+        ),
+        pytest.param(
+            [((8, 10, LANDS),), ((-2.5, 10, LANDS),), ((0.5, 2, LANDS),)],
+            [(7.5, 22)],
+            id="cut twice, and seen from before",
+        ),
+        pytest.param(
+            [((6, 8.5, LANDS),), ((-1, 2, LANDS),)], [(6, 8.5), (9, 12)], id="a second in view"
+        ),
+        pytest.param(
             [((8, 10, LANDS),), ((0, 3, "a goose lands"),)], [(8, 10), (10, 13)], id="other texts"
         ),
         pytest.param(
@@ -85,9 +97,13 @@ def test_pieces_cut_by_clips_are_joined(
     assert intervals(*clips) == expected
 
 
-def test_clips_that_do_not_touch_are_not_joined() -> None:
-    before, after = note(0, events=((8, 10, LANDS),)), note(2, events=((0, 3, LANDS),))
-    assert len(occurrences(events_of(before, after), tolerance_ns=60 * NS_PER_S)) == 2
+@pytest.mark.parametrize(("watched_s", "expected"), [(9.4, 1), (8.9, 2)])
+def test_what_a_moment_unwatched_cuts_is_joined(watched_s: float, expected: int) -> None:
+    before = events_of(note(0, events=((8, watched_s, LANDS),)))
+    before = [one._replace(clip_span=span(0, watched_s)) for one in before]
+    after = events_of(note(1, events=((0, 3, LANDS),)))
+
+    assert len(occurrences([*before, *after])) == expected
 
 
 def test_streams_are_not_joined() -> None:
@@ -105,11 +121,10 @@ def test_an_occurrence_names_the_clips_that_it_rests_on() -> None:
     assert one.epoch_at == EPOCH_AT
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_cutting_into_clips_and_joining_again_gives_what_was(seed: int) -> None:
-    random = np.random.default_rng(seed)
+def cut_into_clips(random: np.random.Generator) -> tuple[list[Noted], list[ClipEvent]]:
+    """What happened, and the pieces of it that clips tell of, in no order."""
     texts = ("a heron lands", "a goose calls", "the old goose calls")
-    truth: list[tuple[float, float, str]] = []
+    truth: list[Noted] = []
     for text in texts:
         at_s = 0.0
         while at_s < 200:
@@ -123,9 +138,14 @@ def test_cutting_into_clips_and_joining_again_gives_what_was(seed: int) -> None:
             stop_s = min(end_s - number * CLIP_S, CLIP_S)
             if begin_s < stop_s:
                 clip.append((begin_s, stop_s, text))
-    notes = [note(number, events=tuple(clip)) for number, clip in enumerate(clips)]
-    pieces = events_of(*notes)
+    pieces = events_of(*(note(number, events=tuple(clip)) for number, clip in enumerate(clips)))
     random.shuffle(pieces)  # pyright: ignore[reportArgumentType]
+    return truth, pieces
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_cutting_into_clips_and_joining_again_gives_what_was(seed: int) -> None:
+    truth, pieces = cut_into_clips(np.random.default_rng(seed))
 
     found = occurrences(pieces)
 
@@ -134,6 +154,20 @@ def test_cutting_into_clips_and_joining_again_gives_what_was(seed: int) -> None:
         (span(start_s, end_s), text) for start_s, end_s, text in truth
     }
     assert found == sorted(found, key=lambda one: one.span.start_ns)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_what_is_told_again_within_a_piece_is_no_other(seed: int) -> None:
+    random = np.random.default_rng(seed)
+    _, pieces = cut_into_clips(random)
+    again: list[ClipEvent] = []
+    for piece in pieces:
+        whole = piece.event.span
+        start_ns, end_ns = sorted(map(int, random.integers(whole.start_ns, whole.end_ns, 2)))
+        part = whole.model_copy(update={"start_ns": start_ns, "end_ns": end_ns + 1})
+        again.append(piece._replace(event=piece.event.model_copy(update={"span": part})))
+
+    assert occurrences([*pieces, *again]) == occurrences(pieces)
 
 
 @pytest.mark.parametrize(
