@@ -38,8 +38,7 @@ bench: ## Measure, and write benchmarks/results (hours; one alone: BENCHMARKS=de
 	@for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
 lock: setup ## Write constraints.txt anew from what .venv holds
-	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --all --exclude-editable \
-	  | grep -vE '^(nvidia|cuda|triton)' | sed 's/+[a-z0-9.]*$$//'; } > .venv/constraints.txt
+	@$(BIN)/python .ci/lock.py >.venv/constraints.txt
 	@mv .venv/constraints.txt constraints.txt
 
 clean: ## Remove .venv and caches (never footage or memory)
