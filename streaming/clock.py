@@ -77,6 +77,8 @@ class _Arrival(Generic[T]):
     pts: int | None
     dts: int | None
     at_ns: int | None
+    longest: int
+    """A step to it that is longer, in ticks, is unusual."""
 
 
 class Timeline(Generic[T]):
@@ -94,7 +96,8 @@ class Timeline(Generic[T]):
         Args:
             interval_ticks: how long a frame lasts until two stamps tell.
             reorder: by how many frames decoding may run ahead of showing.
-            hole_s: a step longer than this, and than four usual ones, is a jump.
+            hole_s: a step longer than this, and than four usual ones, is a jump if a hole may end
+                there; elsewhere it has to be longer than `SUSPICIOUS_S`.
         """
         self._interval = max(1, interval_ticks)
         self._time_base = time_base
@@ -122,12 +125,19 @@ class Timeline(Generic[T]):
         return self._shift
 
     def place(
-        self, item: T, *, pts: int | None, dts: int | None, at_ns: int | None = None
+        self,
+        item: T,
+        *,
+        pts: int | None,
+        dts: int | None,
+        at_ns: int | None = None,
+        may_end_hole: bool = True,
     ) -> Sequence[Stamped[T]]:
         """Place one packet; returns what is certain now: none, this one, or the held one too.
 
         Args:
             at_ns: wall time of arrival of a live packet; None for a recording.
+            may_end_hole: whether a source that leaves something out can go on with it.
         """
         last = self._last_dts
         if last is not None and dts is not None and pts is not None and self._held is None:
@@ -138,7 +148,8 @@ class Timeline(Generic[T]):
                 self._last_dts = last + step
                 self._placed += 1
                 return (Stamped(item, pts + self._shift, last + step),)
-        return self._place_slowly(_Arrival(item, pts, dts, at_ns))
+        longest = self._hole if may_end_hole else self._suspicious
+        return self._place_slowly(_Arrival(item, pts, dts, at_ns, longest))
 
     def flush(self) -> Sequence[Stamped[T]]:
         """Give back what was held; nothing came to tell its place better."""
@@ -156,7 +167,8 @@ class Timeline(Generic[T]):
             return () if waits else self._begin()
         if arrival.dts is None:
             return (self._extrapolate(arrival),)
-        if self._step_is_usual(arrival.dts + self._unwrap(arrival.dts) - self._last_dts):
+        step = arrival.dts + self._unwrap(arrival.dts) - self._last_dts
+        if self._is_usual(step, longest=arrival.longest):
             return (self._accept(arrival),)
         self._held = arrival
         return ()
@@ -169,12 +181,12 @@ class Timeline(Generic[T]):
             return (*before, *self._place_slowly(arrival))
         last = self._last_dts or 0
         onward = arrival.dts + self._unwrap(arrival.dts) - last
-        if onward > 1 and self._step_is_usual(onward - 1):  # the line goes on: held was damaged
+        if onward > 1 and self._is_usual(onward - 1, longest=held.longest):  # held was damaged
             usual, self._interval = self._interval, max(1, min(self._interval, onward // 2))
             stamped = self._extrapolate(held)
             self._interval = usual
             return (stamped, *self._place_slowly(arrival))
-        if self._step_is_usual(arrival.dts - held.dts):
+        if self._is_usual(arrival.dts - held.dts, longest=arrival.longest):
             return (self._jump(held), self._accept(arrival))
         return (self._extrapolate(held), *self._place_slowly(arrival))
 
@@ -234,19 +246,20 @@ class Timeline(Generic[T]):
     def _jump(self, held: _Arrival[T]) -> Stamped[T]:
         assert held.dts is not None and self._last_dts is not None
         self.jumps += 1
-        ahead = held.dts + self._shift - self._last_dts
-        if 0 < ahead <= self._believable and self._backed_by_arrival(held):
+        shift = self._unwrap(held.dts)
+        ahead = held.dts + shift - self._last_dts
+        if 0 < ahead <= self._believable and self._backed_by_arrival(held, shift):
             return self._accept(held, after_jump=True)
         self._shift = self._last_dts + self._interval - held.dts
         # of the very first packet, RTSP's stamp is a guess: then that one was wrong
         return self._accept(held, after_restart=held.at_ns is not None and self._placed > 1)
 
-    def _backed_by_arrival(self, held: _Arrival[T]) -> bool:
+    def _backed_by_arrival(self, held: _Arrival[T], shift: int) -> bool:
         """Whether a live source can have lived through the time by which it jumped."""
         if self._first_arrival is None or held.at_ns is None or held.dts is None:
             return True
         at_ns, dts = self._first_arrival
-        lived_ns = to_ns(held.dts + self._shift - dts, self._time_base)
+        lived_ns = to_ns(held.dts + shift - dts, self._time_base)
         return lived_ns <= held.at_ns - at_ns + AHEAD_S * NS_PER_S
 
     def _extrapolate(self, arrival: _Arrival[T]) -> Stamped[T]:
@@ -260,12 +273,13 @@ class Timeline(Generic[T]):
         """The shift that puts `dts` on the line, one turn of its counter later if that fits."""
         assert self._last_dts is not None
         for size in COUNTER_SIZES:
-            if self._step_is_usual(dts + self._shift + size - self._last_dts):
+            step = dts + self._shift + size - self._last_dts
+            if self._is_usual(step, longest=self._suspicious):
                 return self._shift + size
         return self._shift
 
-    def _step_is_usual(self, step: int) -> bool:
-        return 0 < step <= max(self._hole, STEADY_STEPS * self._interval)
+    def _is_usual(self, step: int, *, longest: int) -> bool:
+        return 0 < step <= max(longest, STEADY_STEPS * self._interval)
 
 
 @dataclass(frozen=True, slots=True)

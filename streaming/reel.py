@@ -26,7 +26,8 @@ from streaming.tracks import AnyPacket, SoundTrack, VideoTrack
 KEYFRAMES_REMEMBERED = 64
 SOUND_ADRIFT_S = 10  # sound further from the picture than this has lost its clock
 UNSTAMPED_SHARE = 0.1
-MISSED_PIECE_S = 0.9  # HLS gives a piece whole or not at all, and pieces last a second or more
+MISSED_PIECE_S = 0.9  # HLS gives a piece whole or not at all, and pieces last a second or more;
+# each begins with a keyframe, so that a picture which stands still for longer is no missed piece
 
 Fingerprint = tuple[int, int]
 """The source's own pts of a keyframe, and a checksum of its bytes."""
@@ -131,7 +132,14 @@ class Reel:
         )
 
     def _place(self, packet: AnyPacket, at_ns: int | None) -> Iterator[Piece]:
-        for stamped in self.timeline.place(packet, pts=packet.pts, dts=packet.dts, at_ns=at_ns):
+        placed = self.timeline.place(
+            packet,
+            pts=packet.pts,
+            dts=packet.dts,
+            at_ns=at_ns,
+            may_end_hole=packet.is_keyframe,
+        )
+        for stamped in placed:
             yield from self._add_video(stamped)
             if stamped.after_restart:  # what was known of places on the line holds no more
                 self.arrivals = Arrivals(self.source.time_base)

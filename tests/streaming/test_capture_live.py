@@ -6,6 +6,7 @@ The wall clock of these tests moves only while capture waits to connect again.
 import subprocess
 import sys
 from datetime import timedelta
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
@@ -386,4 +387,25 @@ def test_what_a_playlist_lists_no_more_when_it_is_read_again_is_a_gap(
         assert abs(media_ns - begun_ns - number * NS_PER_S // 15) <= 2
         assert not gap.span.overlaps(media_ns, media_ns + 1)
     assert len(found.frames()) == 15 * (len(filmed) - missed)
+    assert leaves_no_instant_out(found)
+
+
+def test_a_picture_that_stands_still_is_no_piece_that_was_missed(tmp_path: Path) -> None:
+    """A picture comes late within a piece, then in time, then late again at its end."""
+    ticks = [900_000 + 6000 * frame for frame in (*range(10), *range(25, 30), *range(50, 52))]
+    still = tmp_path / "still.ts"
+    film(still, ticks=ticks, time_base=Fraction(1, 90_000), gop=len(ticks))
+    after = pieces(tmp_path, count=3, first_tick=900_000 + 6000 * 52, first_number=len(ticks))
+    camera, clock, stop = LivePlaylist(still, to_come=[*after, None]), TurnedClock(), Event()
+    clock.at(1, stop.set)
+
+    with http_server(camera.answer) as base:
+        found = watch(f"{base}/live.m3u8", tmp_path / "store", clock, stop)
+
+    begun_ns = found.frames()[0][1]
+    shown_ns = [begun_ns + (tick - ticks[0]) * NS_PER_S // 90_000 for tick in ticks]
+    assert [number for number, _ in found.frames()] == list(range(len(ticks) + 45))
+    for (_, media_ns), true_ns in zip(found.frames(), shown_ns, strict=False):
+        assert abs(media_ns - true_ns) <= 2
+    assert {gap.reason for gap in found.gaps} <= {GapReason.NOT_RUNNING, GapReason.UNREACHABLE}
     assert leaves_no_instant_out(found)

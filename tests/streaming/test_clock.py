@@ -173,6 +173,39 @@ def test_a_steady_frame_a_minute_is_no_jump() -> None:
     assert not any(stamped.after_jump for stamped in found)
 
 
+@pytest.mark.parametrize(
+    ("late_s", "may_end_hole", "is_jump"),
+    [
+        (0.8, True, False),
+        (1.5, True, True),
+        (1.5, False, False),
+        (9.0, False, False),
+    ],
+)
+@pytest.mark.parametrize("wraps", [False, True])
+def test_a_short_hole_ends_only_where_a_source_can_go_on(
+    late_s: float, may_end_hole: bool, is_jump: bool, wraps: bool
+) -> None:
+    first = 2**33 - 10 * FRAME if wraps else 126_000
+    late = round(late_s * 90_000)
+    dts = [first + at * FRAME + (late if at >= 10 else 0) for at in range(20)]
+    line: Timeline[int] = Timeline(time_base=TS, interval_ticks=FRAME, hole_s=0.9)
+
+    found = [
+        stamped
+        for number, at in enumerate(dts)
+        for stamped in line.place(
+            number,
+            pts=at % 2**33,
+            dts=at % 2**33,
+            may_end_hole=number == 10 and may_end_hole,
+        )
+    ]
+
+    assert [stamped.dts for stamped in found] == dts
+    assert [one.item for one in found if one.after_jump] == [10] * is_jump
+
+
 def test_a_grid_point_is_never_missed_by_rounding() -> None:
     base = Fraction(1001, 30_000)
     clock = MediaClock(base, 0, 0)
