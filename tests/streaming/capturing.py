@@ -14,11 +14,13 @@ from streaming.cutter import CutPolicy
 from streaming.footage import FootageStore
 from streaming.messages import CaptureMessage, SegmentReady, StreamEnded, StreamGap
 from streaming.progress import CapturePlan, CapturePosition, CaptureStatus
+from streaming.sources import SourceOptions
 from tests.streaming.media import frames_of
 
 EPOCH_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 EPOCH_NS = int(EPOCH_AT.timestamp()) * 1_000_000_000
 SHORT = CutPolicy(min_s=1.0, open_gop_max_s=3.0)
+QUICK = SourceOptions(open_timeout_s=2, read_timeout_s=2)
 
 
 @dataclass
@@ -122,6 +124,14 @@ def capture(
     return Outcome(messages, process.status, footage, statuses)
 
 
+def watch(
+    url: str, store: Path | FootageStore, clock: TurnedClock, stop: Event, **more: Any
+) -> Outcome:
+    """Capture a camera until `stop`."""
+    more = {"options": QUICK} | more
+    return capture(url, store, clock=clock, stop=stop, **more)
+
+
 def spans(messages: Iterable[CaptureMessage]) -> list[tuple[str, int, int]]:
     """Kind and span of each message that has one."""
     return [
@@ -129,3 +139,9 @@ def spans(messages: Iterable[CaptureMessage]) -> list[tuple[str, int, int]]:
         for message in messages
         if not isinstance(message, StreamEnded)
     ]
+
+
+def leaves_no_instant_out(found: Outcome) -> bool:
+    """Whether segments and gaps touch each other from zero to the end."""
+    ends = [0, *(end for _, _, end in spans(found.messages))]
+    return [start for _, start, _ in spans(found.messages)] == ends[:-1]
