@@ -1,10 +1,12 @@
 """The topics of the bus: made as they should be, and how far each group has read them."""
 
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
-from services.errors import DataDirectoryEmpty
-from services.parts import FOLLOWED
+from services.errors import DataDirectoryEmpty, SettingsError
+from services.locks import alone
+from services.parts import FOLLOWED, NOT_WAITED_FOR
 from services.settings import Settings
 from services.wiring import kafka, opened_bus
 from streaming.bus import Bounds, Bus, lag
@@ -84,6 +86,20 @@ def prepare_topics(settings: Settings) -> list[TopicState]:
             _state(bus, topic, None if settings.kafka is None else policy, topic in changed)
             for topic, policy in TOPICS.items()
         ]
+
+
+def grow_topics(settings: Settings) -> None:
+    """Give the topics that are divided as many partitions as are set, while no service runs.
+
+    Raises:
+        SettingsError, DataDirectoryError, BusError
+    """
+    if settings.kafka is None:
+        raise SettingsError("topics have partitions in Kafka only; set LONGWATCH_KAFKA")
+    with alone(settings), closing(kafka(settings)) as bus:
+        for topic in {topic for topic, _ in FOLLOWED}:
+            groups = [group for followed, group in FOLLOWED if followed == topic]
+            bus.grow(topic, groups=[one for one in groups if one not in NOT_WAITED_FOR])
 
 
 def _state(bus: Bus, topic: str, policy: TopicPolicy | None, is_changed: bool) -> TopicState:

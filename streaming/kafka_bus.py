@@ -8,8 +8,8 @@ What holds beyond the protocol, and what it rests on:
     all; more than `MAX_BATCH_BYTES` is refused for that reason. Transactions would allow more, but
     their markers take offsets, and offsets have no gaps here.
     A key's partition is the one that other clients of Kafka choose for it, so that they may publish
-    too. How many partitions a topic has is asked once: to have more of them while somebody
-    publishes would part the records of a key.
+    too. How many there are is asked anew every minute. To have more of them while somebody
+    publishes or reads parts the records of a key; `grow` does it without.
     Retries within a call are idempotent. After `BusUnavailable` nobody knows whether the records
     were appended; publishing them again may double them then.
     A group's committed offset is Kafka's own, so that Kafka's tools show it. Kafka forgets it when
@@ -20,14 +20,15 @@ Clients are made when first needed. When something fails they are thrown away, a
 makes new ones, so the bus outlives every restart of its brokers. Each wait has an end.
 """
 
+import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from threading import Lock
+from typing import NamedTuple
 
 from kafka import KafkaProducer, errors
-from kafka.partitioner import murmur2
 from kafka.structs import TopicPartition
 
 from streaming.bus import (
@@ -40,6 +41,7 @@ from streaming.bus import (
 )
 from streaming.errors import BusRefused, RecordTooLarge
 from streaming.kafka_consumer import KafkaGroupConsumer
+from streaming.kafka_growth import Mover, partition_of, refuse_fewer, refuse_read
 from streaming.kafka_link import (
     FAULTS,
     PATIENCE_S,
@@ -60,8 +62,19 @@ from streaming.topics import KEPT_UNTIL_TRIMMED, TOPICS, TopicPolicy
 RECORD_OVERHEAD_BYTES = 64  # more than lengths, times and offsets of a record take
 LINGER_S = 1.0  # never waited for: every call flushes. Until then nothing of a batch is sent alone
 CLOSE_S = 1.0
-HASH_BITS = 0x7FFFFFFF
+COUNT_AGAIN_S = 60.0
 EARLIEST, LATEST = -2, -1  # as Kafka's protocol asks for offsets
+PARTED = (
+    "topic {name} had {had} partitions and has {has}: streams may be read out of order; next time, "
+    "stop all services and have longwatch topics --grow do it"
+)
+
+log = logging.getLogger(__name__)
+
+
+class _Counted(NamedTuple):
+    partitions: int
+    at_s: float
 
 
 class KafkaBus:
@@ -86,7 +99,7 @@ class KafkaBus:
         self._monotonic_s = monotonic_s
         self._prefix = prefix
         self._wanted_partitions = partitions
-        self._partitions: dict[str, int] = {}
+        self._partitions: dict[str, _Counted] = {}
         self._producing = Lock()
         self._producer: KafkaProducer | None = None
         self._consumers: list[KafkaGroupConsumer] = []
@@ -199,6 +212,32 @@ class KafkaBus:
         name, count = self._name(topic), self._wanted_of(policy)
         return self._link.ask(lambda admin: prepare_topic(admin, name, policy, count))
 
+    def grow(self, topic: str, *, groups: Collection[str]) -> int:
+        """Have the topic get the partitions that are wanted, with records of a key in order still.
+
+        Nobody may publish meanwhile, nor read for one of the `groups`, which are all that matter.
+
+        Returns:
+            how many unread records were published once more, to go where they belong now.
+
+        Raises:
+            BusRefused: a group has members, or the topic has more partitions than are wanted.
+        """
+        name, wanted = self._name(topic), self._wanted_of(TOPICS.get(topic, KEPT_UNTIL_TRIMMED))
+        self._link.ask(lambda admin: refuse_read(admin, [self._prefix + one for one in groups]))
+        have = self._count_partitions(topic, again=True)
+        refuse_fewer(name, have=have, wanted=wanted)
+        if wanted > have:
+            self._link.ask(lambda admin: admin.create_partitions({name: wanted}))
+            self._count_partitions(topic, again=True)
+        mover = Mover(
+            self._link,
+            name,
+            self.bounds(topic),
+            publish=lambda records: self.publish_many(topic, records),
+        )
+        return mover.move({self._prefix + one: self.committed(topic, group=one) for one in groups})
+
     def count_brokers(self) -> int:
         """How many brokers the cluster has; changes nothing there."""
         return self._link.ask(lambda admin: len(admin.describe_cluster()["brokers"]))
@@ -217,17 +256,22 @@ class KafkaBus:
     def _wanted_of(self, policy: TopicPolicy) -> int:
         return self._wanted_partitions if policy.is_divided else 1
 
-    def _count_partitions(self, topic: str) -> int:
+    def _count_partitions(self, topic: str, *, again: bool = False) -> int:
         """How many partitions the topic has; it is made if this is the first we hear of it."""
         self._link.refuse_closed()
-        name = self._name(topic)
-        if name not in self._partitions:
+        name, now_s = self._name(topic), self._monotonic_s()
+        known = self._partitions.get(name)
+        if known is None or again or now_s - known.at_s > COUNT_AGAIN_S:
             policy = TOPICS.get(topic, KEPT_UNTIL_TRIMMED)
-            count = self._wanted_of(policy)
-            self._partitions[name] = self._link.ask(
-                lambda admin: made_partitions(admin, name, policy, count)
-            )
-        return self._partitions[name]
+            wanted = self._wanted_of(policy)
+            count = self._link.ask(lambda admin: made_partitions(admin, name, policy, wanted))
+            if known is not None and count != known.partitions:
+                with self._producing:
+                    self._drop_producer()  # which does not know of them for a minute, either
+                if not again:
+                    log.warning("%s", PARTED.format(name=name, had=known.partitions, has=count))
+            known = self._partitions[name] = _Counted(count, now_s)
+        return known.partitions
 
     def _partitions_of(self, topic: str) -> list[TopicPartition]:
         name = self._name(topic)
@@ -285,8 +329,3 @@ class _Encoded:
         names_bytes = sum(len(name.encode()) for name, _ in self.headers)
         overhead_bytes = RECORD_OVERHEAD_BYTES * (1 + len(self.headers))
         self.size_bytes = sum(map(len, parts)) + names_bytes + overhead_bytes
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Where Kafka's clients put records of that key."""
-    return (murmur2(key) & HASH_BITS) % partitions

@@ -166,6 +166,25 @@ def test_one_joins_in_the_middle_and_one_leaves(
     assert memory_of(on_kafka) == undisturbed
 
 
+def test_topics_may_grow_while_some_is_analysed_and_some_is_not(
+    on_kafka: Settings, shared_film: Path, undisturbed: bytes, crew: Services
+) -> None:
+    capture(on_kafka.model_copy(update={"kafka_partitions": 2}), shared_film)
+    crew.start(ONE)
+    until(lambda: remembered_by(crew[ONE]), crew[ONE])
+    assert run(on_kafka, "topics", "--grow").exit_code == 5
+    crew[ONE].terminate()
+    assert crew[ONE].wait() == 0
+    assert clips_of(on_kafka) < CLIPS
+
+    assert run(on_kafka, "topics", "--grow").exit_code == 0
+    crew.start(TWO, THREE)
+    until_shared(on_kafka, crew[TWO], crew[THREE])
+    until_remembered(on_kafka, crew[TWO], crew[THREE])
+
+    assert memory_of(on_kafka) == undisturbed
+
+
 def remembered_by(process: Process) -> bool:
     """Whether it has remembered any clip."""
     text = process.get("/metrics").text
