@@ -4,27 +4,21 @@
     /v1/ready   200 when it can work, else 503 with the reason
     /metrics    Prometheus' text format
 
-Errors are problem details (RFC 9457). One request a connection; no client is waited for longer
-than `REQUEST_S`, nor are there more than `MAX_CLIENTS`, so whoever is rude keeps the port busy for
-a moment, and never the service. Nothing secret is told, and nothing can be changed.
+Errors are problem details (RFC 9457). Nothing secret is told, and nothing can be changed.
 """
 
 import asyncio
 import json
-import socket
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
-from services.errors import AddressUnusable, reason_of
 from services.metrics import Metrics
 from services.readiness import Readiness
+from services.serving import STOP_S, App, Message, Receive, Send, bound, serve, url_of
 
-MAX_CLIENTS = 16
-MAX_HEAD_BYTES = 8 * 1024
-REQUEST_S = 5.0  # from connecting to the end of the reply
 LIVE, READY, METRICS = "/v1/live", "/v1/ready", "/metrics"
 JSON, PROBLEM = "application/json", "application/problem+json"
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
@@ -47,9 +41,7 @@ class Face:
     def reply(self, method: str, path: str) -> Reply:
         if method not in ("GET", "HEAD"):
             return problem(HTTPStatus.METHOD_NOT_ALLOWED, f"only GET and HEAD, not {method[:20]}")
-        route = {LIVE: self._live, READY: self._ready, METRICS: self._measured}.get(
-            path.partition("?")[0]
-        )
+        route = {LIVE: self._live, READY: self._ready, METRICS: self._measured}.get(path)
         if route is None:
             return problem(HTTPStatus.NOT_FOUND, f"there are {LIVE}, {READY} and {METRICS}")
         return route()
@@ -93,86 +85,34 @@ def listening(address: tuple[str, int] | None, face: Face) -> Generator[str | No
     if address is None:
         yield None
         return
-    taken = bound(*address, option="--health")
-    server = _Server(face, taken)
-    thread = threading.Thread(target=server.run, name="health", daemon=True)
-    thread.start()
-    try:
-        host, port = taken.getsockname()[:2]
-        yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-    finally:
-        server.stop.set()
-        thread.join(REQUEST_S)
-
-
-def bound(host: str, port: int, *, option: str) -> socket.socket:
-    """A socket that listens there; `option` is what named the address.
-
-    Raises:
-        AddressUnusable
-    """
-    try:
-        family, kind, protocol, _, where = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        taken = socket.socket(family, kind, protocol)
-        try:
-            taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            taken.bind(where)
-            taken.listen(MAX_CLIENTS)
-        except BaseException:
-            taken.close()
-            raise
-    except OSError as error:
-        reason = reason_of(error)
-        raise AddressUnusable(f"{host}:{port}", option=option, reason=reason) from error
-    return taken
-
-
-class _Server:
-    def __init__(self, face: Face, taken: socket.socket) -> None:
-        self.stop = threading.Event()
-        self._face = face
-        self._taken = taken
-        self._clients = 0
-
-    def run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        server = await asyncio.start_server(self._on_client, sock=self._taken, limit=MAX_HEAD_BYTES)
-        await asyncio.to_thread(self.stop.wait)
-        server.close()
-
-    async def _on_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._clients += 1
-        try:
-            if self._clients <= MAX_CLIENTS:
-                async with asyncio.timeout(REQUEST_S):
-                    await self._exchange(reader, writer)
-        except OSError:
-            pass  # it does not read, does not write, or has gone: nobody is left to be told
-        finally:
-            self._clients -= 1
-            writer.transport.abort()
-
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.set_write_buffer_limits(0)  # `drain` waits until all of it is sent
-        try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
-            method, path, version = head.split("\r\n", 1)[0].split(" ")
-            if not version.startswith("HTTP/1."):
-                raise ValueError(version)
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            method, reply = "GET", problem(HTTPStatus.BAD_REQUEST, "not a request that is HTTP/1")
-        else:
-            reply = await asyncio.to_thread(self._face.reply, method, path)
-        head = (
-            f"HTTP/1.1 {reply.status.value} {reply.status.phrase}\r\n"
-            f"Content-Type: {reply.content_type}\r\nContent-Length: {len(reply.body)}\r\n"
-            "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
+    stop = threading.Event()
+    with bound(*address, option="--health") as taken:
+        url = url_of(taken)
+        thread = threading.Thread(
+            target=serve, args=(app_of(face), taken, stop), name="health", daemon=True
         )
-        writer.write(head.encode() + (b"" if method == "HEAD" else reply.body))
-        await writer.drain()
-        writer.write_eof()
-        await reader.read(1)  # the client closes first, so that nothing of the reply is lost
+        thread.start()
+        try:
+            yield url
+        finally:
+            stop.set()
+            thread.join(STOP_S)
+
+
+def app_of(face: Face) -> App:
+    """The face as an ASGI app."""
+
+    async def app(scope: Message, receive: Receive, send: Send) -> None:
+        reply = await asyncio.to_thread(face.reply, scope["method"], scope["path"])
+        told = {
+            "Content-Type": reply.content_type,
+            "Content-Length": str(len(reply.body)),
+            "Cache-Control": "no-store",
+        }
+        headers = [(name.encode(), value.encode()) for name, value in told.items()]
+        await send(
+            {"type": "http.response.start", "status": reply.status.value, "headers": headers}
+        )
+        await send({"type": "http.response.body", "body": reply.body})
+
+    return app

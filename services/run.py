@@ -35,6 +35,7 @@ from services.parts import (
     trim,
 )
 from services.readiness import Readiness
+from services.serving import url_of
 from services.settings import Settings
 from services.threads import repeated
 from services.wiring import (
@@ -275,7 +276,7 @@ def api(alone: Alone, stop: threading.Event) -> None:
     stores = alone.parts.stores
     address = stores.settings.listen_address or server.DEFAULT_ADDRESS
     with server.taken(address, stores.settings) as listening:
-        log.info("the API: %s", server.url_of(listening))
+        log.info("the API: %s", url_of(listening))
         given = server.given_to_routes(stores, alone.face, alone.parts.clock, listening, stop)
         on_listening = partial(alone.readiness.has, "service")
         server.serve(given, listening, on_listening=on_listening)

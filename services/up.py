@@ -35,6 +35,7 @@ from services.parts import (
 from services.progress import StreamProgress, is_recording, progress_of
 from services.readiness import Readiness
 from services.run import told
+from services.serving import url_of
 from services.settings import Settings
 from services.threads import Threads, repeated
 from services.turns import Turns
@@ -103,7 +104,7 @@ def listening_for_api(settings: Settings) -> Generator[socket.socket | None]:
     if settings.listen_address is None:
         yield None
         return
-    from services.api.server import taken, url_of
+    from services.api.server import taken
 
     with taken(settings.listen_address, settings) as listening:
         log.info("the API: %s", url_of(listening))

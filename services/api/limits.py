@@ -1,7 +1,6 @@
-"""What one client may cost: requests a second, and how long anybody is waited for."""
+"""What one client may cost: requests a second, and bodies of requests."""
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,10 +16,7 @@ from streaming.messages import NS_PER_S
 REQUESTS_A_SECOND = 20.0
 BURST = 60
 BODY_S = 10.0  # for the body of a request to come
-SEND_S = 30.0  # for a piece of a reply to be taken
 MAX_BODY_BYTES = 256 * 1024
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -62,22 +58,15 @@ class RateLimiter:
 
 
 class ClientLimits:
-    """Refuses bodies too large or too slow, and lets go of who takes a reply too slowly."""
+    """Refuses bodies that are too large or too slow."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        reply = _Reply(send)
-        try:
-            await self._app(scope, _Body(scope, receive).next, reply.send)
-        except TimeoutError:
-            if not reply.is_too_slow:
-                raise
-            log.info("a client was let go: it does not read")
+        if scope["type"] == "http":
+            receive = _Body(scope, receive).next
+        await self._app(scope, receive, send)
 
 
 class _Body:
@@ -107,19 +96,3 @@ class _Body:
     def _check_size(self) -> None:
         if max(self._told_bytes, self._came_bytes) > MAX_BODY_BYTES:
             raise HTTPException(413, f"a request has at most {MAX_BODY_BYTES:,} bytes")
-
-
-class _Reply:
-    """A reply, as it is taken."""
-
-    def __init__(self, send: Send) -> None:
-        self._send = send
-        self.is_too_slow = False
-
-    async def send(self, message: Message) -> None:
-        try:
-            async with asyncio.timeout(SEND_S):
-                await self._send(message)
-        except TimeoutError:
-            self.is_too_slow = True
-            raise

@@ -9,11 +9,12 @@ import httpx2
 
 from services import requests
 from services.api.limits import REQUESTS_A_SECOND, RateLimiter
-from services.api.server import given_to_routes, serve, taken, url_of
+from services.api.server import given_to_routes, serve, taken
 from services.health import Face
 from services.metrics import Metrics
 from services.readiness import Readiness
 from services.requests import OnText, Request, Result
+from services.serving import url_of
 from services.settings import Settings
 from services.wiring import open_index, opened, wall_clock
 from tests.services.asking import PATIENCE_S, serving

@@ -6,7 +6,8 @@ import socket
 import httpx2
 import pytest
 
-from services.api import limits, server
+from services import serving
+from services.api import limits
 from services.settings import Settings
 from tests.services.api.serving import api
 from tests.services.asking import PATIENCE_S
@@ -31,7 +32,7 @@ def told(connection: socket.socket) -> bytes:
 def test_who_does_not_end_the_head_of_a_request_is_let_go(
     settings: Settings, sent: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "REQUEST_S", 0.2)
+    monkeypatch.setattr(serving, "REQUEST_S", 0.2)
     with api(settings, answers=False) as client, connected(client) as connection:
         connection.sendall(sent)
         assert told(connection) == b""
@@ -40,7 +41,7 @@ def test_who_does_not_end_the_head_of_a_request_is_let_go(
 def test_who_does_not_end_the_next_head_is_let_go_too(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server, "REQUEST_S", 0.2)
+    monkeypatch.setattr(serving, "REQUEST_S", 0.2)
     with api(settings, answers=False) as client, connected(client) as connection:
         connection.sendall(LIVE + b"\r\nGET /v1")
         assert told(connection).startswith(b"HTTP/1.1 200 ")
