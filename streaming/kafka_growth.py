@@ -18,7 +18,7 @@ from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from streaming.bus import Bounds, Outgoing
 from streaming.errors import BusRefused
-from streaming.kafka_link import FAULTS, REQUEST_S, Admin, KafkaLink
+from streaming.kafka_link import FAULTS, PATIENCE_S, Admin, KafkaLink
 
 HASH_BITS = 0x7FFFFFFF
 CHUNK_BYTES = 2**20
@@ -110,7 +110,9 @@ class Mover:
                 client.assign([one])
                 client.seek(one, first)
                 while at < end:
-                    polled = client.poll(timeout_ms=round(REQUEST_S * 1000))
+                    polled = client.poll(timeout_ms=round(PATIENCE_S * 1000))
+                    if not polled:
+                        raise errors.KafkaTimeoutError(f"nothing came of {self._name} from {at} on")
                     for raw in polled.get(one, ()):
                         if raw.offset < end:
                             headers = {name: text.decode() for name, text in raw.headers}
