@@ -16,8 +16,8 @@ from random import Random
 
 import numpy as np
 
-from benchmarks.intervals import Estimate, bootstrap, wilson
 from benchmarks.watching import answerer, machine, watch, write_result
+from models.intervals import Estimate, bootstrap, wilson
 from models.nano.baselines import Prior
 from models.nano.footage import render
 from models.nano.questions import ScriptedQuestion, questions

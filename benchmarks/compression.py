@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from benchmarks.intervals import bootstrap
 from models.compress import SLOT_VISUAL, compress
+from models.intervals import bootstrap
 from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
 from models.nano.clips import sampled_pictures, training_script
 from models.nano.truth import shown_in

@@ -13,13 +13,15 @@ StoreError                     (not `MemoryError`: Python has taken the name)
 │   ├── DamagedRecord          the record's file
 │   ├── CorruptNote            one clip's note
 │   ├── DamagedTokens          one clip's visual tokens
-│   └── DamagedIndex           the index's files; it is rebuilt from the record
+│   ├── DamagedIndex           the index's files; it is rebuilt from the record
+│   └── BadExample             a line of a data set
 ├── WrongSchema                the record was written by another version
 ├── UnknownStream              no stream of that name is registered
 ├── StreamExists               the name is taken
 ├── SpanForgotten              what is offered lies in a span that was forgotten
 ├── TokensMissing              no visual tokens are stored for a clip
 ├── ForeignTokens              the stored tokens were made by other weights or another layout
+├── ExamplesMissing            there is no data set
 ├── WrongWidth                 a vector is not as wide as the index
 ├── BadVector                  a vector is not a row of finite numbers
 ├── IndexEngineMissing         faiss is not installed
@@ -28,6 +30,7 @@ StoreError                     (not `MemoryError`: Python has taken the name)
 """
 
 import errno
+from pathlib import Path
 
 
 class StoreError(Exception):
@@ -127,6 +130,13 @@ class DamagedIndex(DamagedStore):
         self.detail = detail
 
 
+class BadExample(DamagedStore):
+    def __init__(self, path: Path, *, line: int, reason: str) -> None:
+        super().__init__(f"{path}, line {line} is no example ({reason}); correct or delete it")
+        self.path = path
+        self.line = line
+
+
 class WrongSchema(StoreError):
     def __init__(self, where: str, *, expected: int, got: int) -> None:
         super().__init__(
@@ -175,6 +185,12 @@ class ForeignTokens(StoreError):
         self.clip_id = clip_id
         self.expected = expected
         self.got = got
+
+
+class ExamplesMissing(StoreError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"no examples at {path}; make some with: longwatch dataset build")
+        self.path = path
 
 
 class WrongWidth(StoreError):

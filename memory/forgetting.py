@@ -1,12 +1,14 @@
-"""Deletion that reaches everything: footage, tokens, vectors, notes, events, gaps, summaries.
+"""Deletion that reaches everything: footage, tokens, vectors, notes, events, gaps, summaries,
+labels, and the examples of data sets.
 
 A clip that lies partly inside the span is deleted whole, and so is a segment of footage,
 since neither can be cut; and so is a clip whose note tells of something inside the span, because
 it began before the clip. Of a gap, the part inside is deleted; what sticks out stays known.
 
 The order makes a crash harmless. First the record notes durably what is to be forgotten, and
-from then on refuses to store it again; then the summaries go, the files, the vectors, and last the
-record's own entries, so that until the end it is known that there is work left.
+from then on refuses to store it again; then the summaries go, the labels, the examples, the files,
+the vectors, and last the record's own entries, so that until the end it is known that there is work
+left.
 `finish_forgetting` does that work at the next start, and repeating any step is harmless.
 """
 
@@ -14,6 +16,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from memory.datasets import DataSets
+from memory.labels import LabelBook
 from memory.record import Record
 from memory.spans import whole_stream
 from memory.summary_book import SummaryBook
@@ -76,6 +80,8 @@ class Forgotten(NamedTuple):
     tokens: Removed
     vectors: int
     record: Deleted
+    labels: int = 0
+    examples: int = 0
 
     @property
     def size_bytes(self) -> int:
@@ -112,9 +118,12 @@ def _with_notes_of(span: Span, record: Record) -> Span:
 
 def _forget(span: Span, stores: Stores, delete: Callable[[Span], Deleted]) -> Forgotten:
     stores.record.begin_forgetting(span)
-    SummaryBook(stores.record.documents).forget(span)
+    documents = stores.record.documents
+    SummaryBook(documents).forget(span)
     return Forgotten(
         span=span,
+        labels=LabelBook(documents).forget(span),
+        examples=DataSets(documents).forget(span),
         footage=_delete_footage(span, stores.footage),
         tokens=stores.tokens.delete_span(span),
         vectors=stores.vectors.delete_clips(stores.record.clip_ids([span])),

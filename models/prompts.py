@@ -10,8 +10,15 @@ from typing import Literal
 
 VIDEO = "<video>"
 
-Task = Literal["describe", "plan", "judge", "answer"]
-VERSION_OF: dict[Task, str] = {"describe": "v1", "plan": "v1", "judge": "v1", "answer": "v1"}
+Task = Literal["describe", "plan", "judge", "answer", "merge", "fold"]
+VERSION_OF: dict[Task, str] = {
+    "describe": "v1",
+    "plan": "v1",
+    "judge": "v1",
+    "answer": "v1",
+    "merge": "v1",
+    "fold": "v1",
+}
 
 
 @cache
@@ -45,6 +52,16 @@ def answer_prompt(question: str, *, findings: Sequence[str], num_clips: int) -> 
         )
         .removeprefix("\n")
     )
+
+
+def merge_prompt(num_clips: int) -> str:
+    """Ask for one note of several clips."""
+    return template("merge").format(videos=VIDEO * num_clips)
+
+
+def fold_prompt(notes: Sequence[str]) -> str:
+    """Ask what notes come to; they are texts, oldest first."""
+    return template("fold").format(notes="; ".join(_without_placeholder(text) for text in notes))
 
 
 def _without_placeholder(text: str) -> str:

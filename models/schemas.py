@@ -3,6 +3,7 @@
 Times are seconds from the start of the clip, because that is what a model can see.
 """
 
+import json
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -27,6 +28,10 @@ class Note(Strict):
 
     text: str
     events: tuple[NoteEvent, ...] = ()
+
+    def as_reply(self) -> str:
+        """The note as a model is taught to write it."""
+        return json.dumps(self.model_dump(), separators=(",", ":"))
 
 
 class Plan(Strict):

@@ -135,12 +135,20 @@ class TransformersEngine:
         return parse_reply("plan", Plan, reply)
 
     def judge(self, clip: ClipTokens, claim: str) -> float:
+        return self.yes_or_no(judge_prompt(claim), [clip])
+
+    def yes_or_no(self, prompt: str, clips: Sequence[ClipTokens]) -> float:
+        """Probability that the reply to a prompt is yes, and not no."""
         with self._lock:
-            ids, visual = self._read(judge_prompt(claim), [clip])
+            ids, visual = self._read(prompt, clips)
             with self._autocast():
                 logits = next_logits(self.model, ids, visual)
         yes, no = (self.processor.text_ids(word)[0] for word in ("yes", "no"))
         return float(logits[[yes, no]].float().softmax(0)[0])
+
+    def reply(self, prompt: str, clips: Sequence[ClipTokens]) -> str:
+        """Reply to a prompt as it stands, with as many `<video>` in it as there are clips."""
+        return "".join(self._write(prompt, clips, MAX_NOTE_TOKENS))
 
     def answer(
         self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]

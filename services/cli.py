@@ -18,12 +18,14 @@ from services import (
     cli_alerts,
     cli_answers,
     cli_backfill,
+    cli_dataset,
     cli_keys,
     cli_questions,
     cli_rules,
     cli_run,
     cli_summaries,
     cli_topics,
+    cli_training,
 )
 from services.console import (
     EXIT_FAILED,
@@ -166,6 +168,8 @@ cli_alerts.register(app)
 cli_answers.register(app)
 cli_topics.register(app)
 cli_keys.register(app)
+cli_dataset.register(app)
+cli_training.register(app)
 
 
 @app.command()

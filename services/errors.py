@@ -30,6 +30,7 @@ ServiceError
 ├── SettingsError               a setting that cannot be used
 │   └── WebhookUnsigned         a webhook, and no secret to sign it with
 ├── ModelUnavailable            the model that the settings name cannot be loaded
+├── NotOurCheckpoint            a model that cannot be trained or measured in this process
 ├── NoSuchFiles                 nothing to take in is there
 ├── AddressUnusable             nothing can listen where a service is told to
 ├── ClusterError
@@ -41,7 +42,7 @@ ServiceError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
 │   └── OutputUnusable          the file to write cannot be written
-├── ClipUnusable                a clip cannot be remembered; its footage is named as a gap
+├── ClipUnusable                a clip cannot be looked at again
 ├── AskingError
 │   ├── BadRequest              what came through the socket is no request
 │   ├── AnswerFailed            the service failed at a question, and goes on
@@ -253,6 +254,14 @@ class ModelUnavailable(ServiceError):
         self.reason = reason
 
 
+class NotOurCheckpoint(ServiceError):
+    def __init__(self, model_id: str) -> None:
+        super().__init__(
+            f"{model_id} does not run in this process; name a checkpoint's folder with --model"
+        )
+        self.model_id = model_id
+
+
 class NoSuchFiles(ServiceError):
     def __init__(self, source: str) -> None:
         super().__init__(
@@ -331,7 +340,7 @@ class OutputUnusable(ExportError):
 
 class ClipUnusable(ServiceError):
     def __init__(self, clip_id: str, *, reason: str) -> None:
-        super().__init__(f"clip {clip_id} cannot be remembered ({reason})")
+        super().__init__(f"{clip_id} cannot be looked at again ({reason})")
         self.clip_id = clip_id
         self.reason = reason
 

@@ -208,6 +208,8 @@ def forgotten_json(forgotten: Forgotten) -> dict[str, Any]:
         "footage_files": forgotten.footage.files,
         "token_files": forgotten.tokens.files,
         "vectors": forgotten.vectors,
+        "labels": forgotten.labels,
+        "examples": forgotten.examples,
         "size_bytes": forgotten.size_bytes,
     }
 

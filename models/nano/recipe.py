@@ -3,7 +3,6 @@
 Run `python -m models.nano.make --help` for the whole of it.
 """
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -103,11 +102,6 @@ def config_of(tokenizer: PreTrainedTokenizerFast, video_token_id: int) -> Longwa
     )
 
 
-def note_json(note: Note) -> str:
-    """A note as the model is taught to write it."""
-    return json.dumps(note.model_dump(), separators=(",", ":"))
-
-
 def tokenizer() -> PreTrainedTokenizerFast:
     """Train the tokenizer on what the tasks say."""
     return train_tokenizer(_corpus(), vocab_size=VOCAB_SIZE)
@@ -119,7 +113,7 @@ def _corpus() -> Iterator[str]:
         script = training_script(seed)
         for start_s in np.arange(0, SCRIPT_S, LAYOUT.clip_length_s):
             note = note_at(script, start_s)
-            yield note_json(note)
+            yield note.as_reply()
             yield describe_prompt([note.text])
             yield judge_prompt(claim_of(rng, [event.text for event in note.events])[0])
     for _ in range(6000):
@@ -307,7 +301,7 @@ def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     )
     return Sample(
         describe_prompt(previous),
-        note_json(note),
+        note.as_reply(),
         (marks.sight(clip, num_frames),),
         captions=tuple({happening.text for happening in shown} | {note.text}),
     )

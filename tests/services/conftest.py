@@ -12,7 +12,7 @@ from services.capture import CaptureParts, StreamCapture
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.up import Running, run_service
-from services.wiring import Stores, opened, opened_bus, wall_clock
+from services.wiring import Stores, WatchingEngine, opened, opened_bus, wall_clock
 from tests.services.films import film, story
 from tests.services.scripted_engine import ScriptedEngine
 
@@ -23,7 +23,7 @@ STORY = story(
 EPOCH = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
 
-def serve(settings: Settings, engine: ScriptedEngine | None = None) -> None:
+def serve(settings: Settings, engine: WatchingEngine | None = None) -> None:
     """Run the service in this process until everything is remembered."""
     running = Running(
         settings=settings,
@@ -33,10 +33,12 @@ def serve(settings: Settings, engine: ScriptedEngine | None = None) -> None:
     run_service(running, threading.Event())
 
 
-def remember(settings: Settings, name: str, path: Path) -> None:
+def remember(
+    settings: Settings, name: str, path: Path, engine: WatchingEngine | None = None
+) -> None:
     with opened(settings, make=True) as stores:
         stores.registry.add(NewStream(name, str(path)))
-    serve(settings)
+    serve(settings, engine)
 
 
 @pytest.fixture(scope="session")

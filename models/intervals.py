@@ -1,4 +1,4 @@
-"""95% intervals for what benchmarks report: Wilson for shares, bootstrap for everything else.
+"""95% intervals for what is measured: Wilson for shares, bootstrap for everything else.
 
 Knows nothing of what was measured. Draws from a generator it is given, so that a report can be
 repeated to the digit.
@@ -43,7 +43,7 @@ def wilson(right: int, total: int) -> Estimate:
 
 
 def bootstrap(
-    values: Sequence[float],
+    values: Sequence[float] | NDArray[np.float64],
     *,
     rng: np.random.Generator,
     statistic: Callable[[NDArray[np.float64]], float] = lambda sample: float(sample.mean()),
@@ -51,13 +51,14 @@ def bootstrap(
 ) -> Estimate:
     """Estimate a statistic of `values`, by the percentiles of what resamples of them give.
 
-    Values that hang together (questions about one script) must be summed up to one first.
+    Each may be a number or a row of numbers. Values that hang together (questions about one script)
+    must be summed up to one first.
     """
     sample = np.asarray(values, dtype=np.float64)
-    if sample.ndim != 1 or not sample.size:
+    if sample.ndim not in (1, 2) or not sample.size:
         raise ValueError(f"need a list of numbers, got an array of shape {sample.shape}")
     drawn = [
-        statistic(sample[rng.integers(sample.size, size=sample.size)]) for _ in range(resamples)
+        statistic(sample[rng.integers(len(sample), size=len(sample))]) for _ in range(resamples)
     ]
     low, high = np.percentile(drawn, [2.5, 97.5])
     return Estimate(statistic(sample), float(low), float(high))

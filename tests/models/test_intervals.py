@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.intervals import bootstrap, wilson
+from models.intervals import bootstrap, wilson
 
 
 @pytest.mark.parametrize(

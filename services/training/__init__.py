@@ -1,0 +1,1 @@
+"""Learning from captured footage: data sets, training, measuring, and changing the weights."""

@@ -1,0 +1,324 @@
+"""Make a data set of what is remembered: notes, claims, questions, and notes folded.
+
+    note     the prompt of `describe`, and the true note of the clip
+    judge    claims about a clip, as often true as false; false ones are true of other clips
+    answer   short questions about a clip: what comes first and last, and what people asked
+    merge    one note of three clips that follow one another
+    fold     what the notes of a run of clips come to
+
+Everything is derived from the record alone, so the same record gives the same set.
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import groupby
+from pathlib import Path
+from random import Random
+
+import numpy as np
+
+from memory.datasets import (
+    Card,
+    DataSets,
+    Example,
+    ExampleTask,
+    Origin,
+    card_of,
+    is_apart,
+    keep_examples,
+    turns_of,
+    write_set,
+)
+from memory.events import matches
+from memory.labels import LabelBook
+from memory.record import Record
+from memory.values import Vector
+from memory.words import content_words
+from models.layout import StreamLayout
+from models.prompts import (
+    VIDEO,
+    answer_prompt,
+    describe_prompt,
+    fold_prompt,
+    judge_prompt,
+    merge_prompt,
+)
+from services.remember import PREVIOUS_NOTES
+from services.training.splitting import Side, side_of
+from services.training.truth import Truth
+from services.wiring import Stores
+from streaming.messages import ClipNote, Span
+
+MERGED_CLIPS = 3
+MOST_FOLDED = 24  # clips of one fold
+CLAIMS = 2  # true ones about a clip, and as many false ones
+CALM_CLAIMS = 0.25  # how often one is asked about a clip that shows nothing
+MOST_REPEATS = 3  # of one event in a note; beyond that the model was stuck
+ALIKE = 0.995  # cosine of pictures that look the same
+FIRST, LAST = "What happens first in this clip?", "What happens last in this clip?"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a set is to be made of, and by whose clips."""
+
+    spans: Sequence[Span]
+    hold_out: float
+    layout: StreamLayout
+    model_id: str
+    made_at: datetime
+
+
+@dataclass(slots=True)
+class Made:
+    """Examples by their side, and why others were left out."""
+
+    train: list[Example] = field(default_factory=list[Example])
+    held_out: list[Example] = field(default_factory=list[Example])
+    dropped: Counter[str] = field(default_factory=Counter[str])
+
+
+def make_set(stores: Stores, folder: Path, wanted: Wanted) -> Card:
+    """Write a set to a folder, and register it, so that what is forgotten is deleted from it.
+
+    Raises:
+        StoreError
+    """
+    sets = DataSets(stores.record.documents)
+    sets.register(folder)
+    made = examples_of(stores.record, wanted)
+    card = Card(
+        made_at=wanted.made_at,
+        model_id=wanted.model_id,
+        layout_id=wanted.layout.layout_id,
+        hold_out=wanted.hold_out,
+        streams=tuple(wanted.spans),
+        dropped=dict(made.dropped),
+    )
+    write_set(folder, train=made.train, held_out=made.held_out, card=card)
+    forget_what_went(stores.record, folder)
+    return card_of(folder) or card
+
+
+def forget_what_went(record: Record, folder: Path) -> None:
+    """Delete what was forgotten while the set was made."""
+    going, clips = record.unfinished_forgetting(), record.clip_ids()
+    keep_examples(folder, lambda one: is_apart(one, going) and clips.issuperset(one.clips))
+
+
+def examples_of(record: Record, wanted: Wanted) -> Made:
+    """All examples that the record gives, in order of stream and time."""
+    truths = [truth_of(record, span, wanted.layout) for span in wanted.spans]
+    texts = sorted({one.text for truth in truths for one in truth.occurrences})
+    made, seen = Made(), Seen(record)
+    for truth in truths:
+        for example in StreamExamples(truth, texts, made.dropped, wanted.hold_out).all():
+            if example.origin == "model" and seen.before(example):
+                made.dropped["the same as another"] += 1
+                continue
+            assert example.span is not None
+            match side_of(example.span, wanted.hold_out):
+                case Side.TRAIN:
+                    made.train.append(example)
+                case Side.HELD_OUT:
+                    made.held_out.append(example)
+                case Side.NEITHER:
+                    made.dropped["too near to what is held out"] += 1
+    return made
+
+
+def truth_of(record: Record, span: Span, layout: StreamLayout) -> Truth:
+    notes = [note for note in record.clips([span]) if note.layout_id == layout.layout_id]
+    return Truth(notes, LabelBook(record.documents).of(span.stream_id), layout)
+
+
+class Seen:
+    """Examples that were made before: the same replies, about clips that look the same."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self._looks: dict[tuple[str, ...], list[Vector]] = {}
+
+    def before(self, example: Example) -> bool:
+        """Whether such a one was there; if not, it is from now on."""
+        if len(example.clips) != 1:
+            return False
+        vectors = self._record.vectors_of(example.clips[0])
+        if vectors is None:
+            return False
+        look = vectors.visual_vector
+        said = (example.task, *(text for turn in example.turns for text in turn))
+        alike = self._looks.setdefault(said, [])
+        if alike and float((np.stack(alike) @ look).max()) >= ALIKE:
+            return True
+        alike.append(look)
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class StreamExamples:
+    """The examples of one stream. `texts` are all events of the set, for claims that are false."""
+
+    truth: Truth
+    texts: Sequence[str]
+    dropped: Counter[str]
+    hold_out: float
+
+    def all(self) -> Iterator[Example]:
+        notes = self.truth.notes
+        good = [self._is_good(place) for place in range(len(notes))]
+        for place in range(len(notes)):
+            if good[place]:
+                yield self._note(place)
+                yield from self._claims(place)
+                yield from self._firsts(place)
+        yield from self._asked()
+        for first in range(0, len(notes) - MERGED_CLIPS + 1, MERGED_CLIPS):
+            last = first + MERGED_CLIPS - 1
+            if all(good[first : last + 1]) and self._follow(first, last):
+                yield self._merged(first, last)
+        for first, last in self._runs(good):
+            yield self._folded(first, last)
+
+    def _is_good(self, place: int) -> bool:
+        note = self.truth.notes[place]
+        if self.truth.origin(place) == "label":
+            return True
+        why = why_useless(note)
+        if why is not None:
+            self.dropped[why] += 1
+        return why is None
+
+    def _note(self, place: int) -> Example:
+        before = self.truth.notes[max(0, place - PREVIOUS_NOTES) : place]
+        led = self.truth.is_led_into(place)
+        clip = self.truth.notes[place]
+        texts = [self.truth.note(one).text for one in range(place - len(before), place)]
+        example = self._example(
+            "note", place, place, (describe_prompt(texts), self.truth.note(place).as_reply())
+        )
+        start_ns = min(note.span.start_ns for note in (*before, clip))
+        return replaced(
+            example,
+            lead_in=before[-1].clip_id if led else None,
+            span=clip.span.model_copy(update={"start_ns": start_ns}),
+        )
+
+    def _claims(self, place: int) -> Iterator[Example]:
+        clip = self.truth.notes[place]
+        rng = Random(clip.clip_id)
+        shown = list(dict.fromkeys(one.text for one in self.truth.shown(place)))
+        around = [
+            one.text
+            for one in self.truth.occurrences
+            if one.span.overlaps(clip.span.start_ns, clip.span.end_ns)
+        ]
+        false = [text for text in self.texts if not any(alike(text, other) for other in around)]
+        words = {word for text in shown for word in content_words(text)}
+        false.sort(key=lambda text: (words.isdisjoint(content_words(text)), rng.random()))
+        true = rng.sample(shown, min(CLAIMS, len(shown)))
+        count = len(true) or int(rng.random() < CALM_CLAIMS)
+        claims = [(text, "yes") for text in true] + [(text, "no") for text in false[:count]]
+        if claims:
+            rng.shuffle(claims)
+            (first, reply), *more = [(judge_prompt(text), said) for text, said in claims]
+            later = [(prompt.removeprefix(f"{VIDEO}\n"), said) for prompt, said in more]
+            yield self._example("judge", place, place, (first, reply), *later)
+
+    def _firsts(self, place: int) -> Iterator[Example]:
+        shown = self.truth.shown(place)
+        if len({one.span.start_ns for one in shown}) < 2:
+            return
+        for question, one in ((FIRST, shown[0]), (LAST, shown[-1])):
+            prompt = answer_prompt(question, findings=(), num_clips=1)
+            yield self._example("answer", place, place, (prompt, one.text))
+
+    def _asked(self) -> Iterator[Example]:
+        """What people asked, and answered."""
+        for label in self.truth.labels:
+            places = [
+                place
+                for place, note in enumerate(self.truth.notes)
+                if note.span.overlaps(label.span.start_ns, label.span.end_ns)
+            ]
+            if label.question and 0 < len(places) <= MERGED_CLIPS:
+                prompt = answer_prompt(label.question, findings=(), num_clips=len(places))
+                example = self._example("answer", places[0], places[-1], (prompt, label.text))
+                yield replaced(example, origin="label")
+
+    def _merged(self, first: int, last: int) -> Example:
+        note = self.truth.merged(first, last)
+        return self._example("merge", first, last, (merge_prompt(MERGED_CLIPS), note.as_reply()))
+
+    def _folded(self, first: int, last: int) -> Example:
+        places = range(first, last + 1)
+        texts = [self.truth.note(place).text for place in places]
+        told = Counter(event.text for event in self.truth.merged(first, last).events)
+        said = [text if count == 1 else f"{text}, {count} times" for text, count in told.items()]
+        reply = "; ".join(said) or self.truth.merged(first, last).text
+        return replaced(self._example("fold", first, last, (fold_prompt(texts), reply)), clips=())
+
+    def _runs(self, good: Sequence[bool]) -> Iterator[tuple[int, int]]:
+        """Stretches of clips that follow one another on one side."""
+        keys: list[tuple[Side, int]] = []
+        run = 0
+        for place, note in enumerate(self.truth.notes):
+            side = side_of(note.span, self.hold_out) if good[place] else Side.NEITHER
+            goes_on = keys and self.truth.is_led_into(place) and keys[-1][0] is side
+            run += not goes_on
+            keys.append((side, run))
+        for (side, _), group in groupby(range(len(keys)), key=lambda place: keys[place]):
+            places = list(group)
+            if side is Side.NEITHER:
+                continue
+            for first in range(0, len(places), MOST_FOLDED):
+                part = places[first : first + MOST_FOLDED]
+                if len(part) >= MERGED_CLIPS:
+                    yield part[0], part[-1]
+
+    def _follow(self, first: int, last: int) -> bool:
+        return all(self.truth.is_led_into(place) for place in range(first + 1, last + 1))
+
+    def _example(
+        self, task: ExampleTask, first: int, last: int, *turns: tuple[str, str]
+    ) -> Example:
+        notes = self.truth.notes[first : last + 1]
+        places = range(first, last + 1)
+        origin: Origin = "model"
+        if any(self.truth.origin(place) == "label" for place in places):
+            origin = "label"
+        span = notes[0].span.model_copy(update={"end_ns": notes[-1].span.end_ns})
+        clips = tuple(note.clip_id for note in notes)
+        made_of = repr((task, clips, [prompt for prompt, _ in turns]))
+        return Example(
+            id=f"{task}-{hashlib.sha256(made_of.encode()).hexdigest()[:16]}",
+            task=task,
+            origin=origin,
+            span=span,
+            clips=clips,
+            conversations=turns_of(*turns),
+        )
+
+
+def why_useless(note: ClipNote) -> str | None:
+    """Why nothing can be learnt from a model's note."""
+    if note.thinned:
+        return "looked at too seldom"
+    if not note.text:
+        return "a note without words"
+    said = Counter(event.text for event in note.events)
+    if said and max(said.values()) > MOST_REPEATS:
+        return "a note that repeats itself"
+    return None
+
+
+def alike(one: str, other: str) -> bool:
+    """Whether one says what the other says, or more."""
+    return matches(one, other) or matches(other, one)
+
+
+def replaced(example: Example, **changed: object) -> Example:
+    return example.model_copy(update=changed)

@@ -1,0 +1,155 @@
+"""What is true of a stream, as far as anybody said: notes of the model, corrected by labels.
+
+A clip that somebody labelled shows what the labels say, and nothing else; of others the model's
+note stands. A label belongs to the clip that tells of its beginning, and to those that it covers by
+half. So two labels are enough to say all of a clip, and one without words says that it is calm.
+
+Pure, and nobody's vocabulary.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from memory.datasets import Origin
+from memory.events import Occurrence, occurrences
+from memory.labels import Label
+from memory.values import ClipEvent
+from models.layout import StreamLayout
+from models.schemas import Note, NoteEvent
+from streaming.messages import NS_PER_S, ClipNote, NotedEvent, Span
+
+SHORTEST_NS = NS_PER_S
+"""What is in view for less is told of by the clip that shows the rest of it."""
+CALM = "nothing happens"
+
+
+class Truth:
+    """The clips of one stream in order, and what happened in them."""
+
+    def __init__(
+        self, notes: Sequence[ClipNote], labels: Sequence[Label], layout: StreamLayout
+    ) -> None:
+        self.notes = list(notes)
+        self.labels = list(labels)
+        self._lead_ns = round(layout.lead_in_s * NS_PER_S)
+        self._step_s = 0.5 / layout.fps  # as finely as pictures at this rate can tell
+        self._calm = calm_text(notes)
+        self._labelled = {place for label in labels for place in self._places_of(label)}
+        self.occurrences = occurrences([*self._noted(), *self._said()])
+
+    def origin(self, place: int) -> Origin:
+        return "label" if place in self._labelled else "model"
+
+    def note(self, place: int) -> Note:
+        """The true note of a clip, with times from its start."""
+        note = self.notes[place]
+        if place in self._labelled:
+            return self.merged(place, place)
+        return Note(
+            text=note.text,
+            events=tuple(self._event(one.text, one.span, note.span) for one in note.events),
+        )
+
+    def merged(self, first: int, last: int) -> Note:
+        """The true note of clips that follow one another, with times from the first one's start."""
+        span = self._hull(first, last)
+        lead_ns = self._lead_ns if self.is_led_into(first) else 0
+        left_ns = self._lead_ns if self.is_led_into(last + 1) else 0
+        told = [
+            one for one in self.occurrences if is_told(one.span, span, lead_ns, left_ns=left_ns)
+        ]
+        seen = span.model_copy(update={"start_ns": span.start_ns - lead_ns})
+        events = [self._event(one.text, cut_to(one.span, seen), span) for one in told]
+        events.sort(key=lambda event: (event.start_s, event.text))
+        return Note(
+            text=", ".join(event.text for event in events) or self._calm, events=tuple(events)
+        )
+
+    def shown(self, place: int) -> list[Occurrence]:
+        """What a clip shows by itself, in order of its start."""
+        span = self.notes[place].span
+        return [one for one in self.occurrences if is_told(one.span, span, 0, left_ns=0)]
+
+    def is_led_into(self, place: int) -> bool:
+        """Whether there is a clip, and another that ends where it starts."""
+        if not 0 < place < len(self.notes):
+            return False
+        return self.notes[place - 1].span.end_ns == self.notes[place].span.start_ns
+
+    def _places_of(self, label: Label) -> list[int]:
+        if label.question:
+            return []
+        return [
+            place for place in range(len(self.notes)) if _belongs(label.span, self._window(place))
+        ]
+
+    def _window(self, place: int) -> Span:
+        """The time whose beginnings the clip tells of."""
+        span = self.notes[place].span
+        lead_ns = self._lead_ns if self.is_led_into(place) else 0
+        left_ns = self._lead_ns if self.is_led_into(place + 1) else 0
+        return span.model_copy(
+            update={"start_ns": span.start_ns - lead_ns, "end_ns": span.end_ns - left_ns}
+        )
+
+    def _noted(self) -> Iterable[ClipEvent]:
+        for place, note in enumerate(self.notes):
+            if place not in self._labelled:
+                for event in note.events:
+                    yield ClipEvent(event, note.clip_id, note.span, note.epoch_at)
+
+    def _said(self) -> Iterable[ClipEvent]:
+        for label in self.labels:
+            if label.text and (places := self._places_of(label)):
+                note = self.notes[places[0]]
+                event = NotedEvent(span=label.span, text=label.text)
+                yield ClipEvent(event, note.clip_id, note.span, note.epoch_at)
+
+    def _event(self, text: str, span: Span, clip: Span) -> NoteEvent:
+        return NoteEvent(
+            start_s=self._seconds(span.start_ns - clip.start_ns),
+            end_s=self._seconds(span.end_ns - clip.start_ns),
+            text=text,
+        )
+
+    def _seconds(self, ns: int) -> float:
+        return round(round(ns / NS_PER_S / self._step_s) * self._step_s, 3)
+
+    def _hull(self, first: int, last: int) -> Span:
+        span = self.notes[first].span
+        return span.model_copy(update={"end_ns": self.notes[last].span.end_ns})
+
+
+def is_told(one: Span, clip: Span, lead_ns: int, *, left_ns: int) -> bool:
+    """Whether the note of a clip tells of something, or leaves it to the one before or after it."""
+    from_ns = clip.start_ns - lead_ns
+    in_view_ns = min(one.end_ns, clip.end_ns) - max(one.start_ns, from_ns)
+    if in_view_ns < min(SHORTEST_NS, one.end_ns - one.start_ns):
+        return False
+    if lead_ns and one.start_ns <= from_ns and one.end_ns < clip.start_ns + SHORTEST_NS:
+        return False
+    return one.start_ns <= clip.end_ns - left_ns
+
+
+def cut_to(one: Span, whole: Span) -> Span:
+    return one.model_copy(
+        update={
+            "start_ns": max(one.start_ns, whole.start_ns),
+            "end_ns": min(one.end_ns, whole.end_ns),
+        }
+    )
+
+
+def calm_text(notes: Iterable[ClipNote]) -> str:
+    """What the model says of a clip in which nothing happens."""
+    said = Counter(note.text for note in notes if note.text and not note.events)
+    return said.most_common(1)[0][0] if said else CALM
+
+
+def _belongs(label: Span, window: Span) -> bool:
+    if not label.overlaps(window.start_ns, window.end_ns):
+        return False
+    if window.start_ns <= label.start_ns < window.end_ns:
+        return True
+    inside = cut_to(label, window)
+    return 2 * (inside.end_ns - inside.start_ns) >= window.end_ns - window.start_ns
