@@ -46,8 +46,9 @@ class Example(Message):
     """A conversation about clips, or about a video file, or about text alone.
 
     `clips` are those of the record that its prompt shows, in order; `lead_in` is the clip before
-    them, whose end is in view. Of a `video`, [start_s, end_s) is shown, and what is before that is
-    its lead-in. `span` is all footage that it tells of.
+    them, whose end is in view, and `context` are those whose notes it tells. Of a `video`,
+    [start_s, end_s) is shown, and what is before that is its lead-in. `span` is all footage that it
+    tells of.
     """
 
     id: str
@@ -56,10 +57,16 @@ class Example(Message):
     span: Span | None = None
     clips: tuple[str, ...] = ()
     lead_in: str | None = None
+    context: tuple[str, ...] = ()
     video: str | None = None
     start_s: Annotated[float, Field(ge=0)] = 0.0
     end_s: Annotated[float, Field(gt=0)] | None = None
     conversations: tuple[Turn, ...]
+
+    @property
+    def told_of(self) -> set[str]:
+        """All clips that something of it comes from."""
+        return {*self.clips, *self.context, *([self.lead_in] if self.lead_in else [])}
 
     @property
     def turns(self) -> list[tuple[str, str]]:

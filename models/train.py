@@ -7,6 +7,9 @@ The loss of a reply is next-token cross entropy, plus SigLIP's sigmoid loss (arX
 2303.15343) between clips and texts that are or are not true of them, which makes them findable
 by vector.
 
+A run that keeps its state (`Kept`) goes on after a kill as if it had never stopped, to the bit, if
+its sources go on where they were.
+
 Knows nothing of where samples come from. Random numbers come from the sources and the stage's seed.
 
 Shape letters:
@@ -15,9 +18,12 @@ Shape letters:
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +49,14 @@ class ClipFeatures:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ClipAsRead:
+    """One clip as the decoder reads it: tokens that were stored. No projector learns from it."""
+
+    tokens_KD: NDArray[np.float16]
+    frames: Frames
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """What is asked, of which clips, and what is to be replied.
 
@@ -52,7 +66,7 @@ class Sample:
 
     prompt: str
     reply: str
-    clips: tuple[ClipFeatures, ...] = ()
+    clips: tuple[ClipFeatures | ClipAsRead, ...] = ()
     captions: tuple[str, ...] = ()
     more: tuple[tuple[str, str], ...] = ()
 
@@ -75,6 +89,8 @@ class Stage:
     weight_decay: float = 0.02
     retrieval_weight: float = 0.1
     seed: int = 0
+    save_memory: bool = False
+    """Compute each layer of the decoder twice, and keep nothing of the first time."""
 
 
 @dataclass(slots=True)
@@ -90,7 +106,53 @@ class Progress:
             self.means[name] = old + (value - old) / min(self.step, 50)
 
 
-def train(
+class Kept:
+    """The state of a run in a file, which a crash leaves as it was or as it is to be."""
+
+    def __init__(self, path: Path, *, every: int) -> None:
+        self._path = path
+        self._every = every
+        self._found: dict[str, Any] | None = None
+        if path.is_file():
+            self._found = torch.load(path, map_location="cpu", weights_only=True)
+
+    @property
+    def first_step(self) -> int:
+        """How many steps are done."""
+        return 0 if self._found is None else int(self._found["progress"]["step"])
+
+    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+        """Put everything where it was, and return how far it was."""
+        if self._found is None:
+            return Progress()
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(self._found["learning"][name])
+        optimizer.load_state_dict(self._found["optimizer"])
+        torch.set_rng_state(self._found["random"])
+        return Progress(**self._found["progress"])
+
+    def keep(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+        """Write the state, if it is time to."""
+        if progress.step % self._every:
+            return
+        learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+        state = {
+            "learning": {name: parameter.detach() for name, parameter in learning.items()},
+            "optimizer": optimizer.state_dict(),
+            "random": torch.get_rng_state(),
+            "progress": asdict(progress),
+        }
+        unfinished = self._path.with_suffix(".unfinished")
+        with unfinished.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(self._path)
+
+
+def train(  # noqa: PLR0913 - what a run is made of
     model: LongwatchForConditionalGeneration,
     processor: Processor,
     stage: Stage,
@@ -98,14 +160,20 @@ def train(
     *,
     report: Callable[[dict[str, float]], None],
     report_every: int = 50,
+    kept: Kept | None = None,
 ) -> None:
-    """Run one stage; each step takes one batch of every task and adds up their losses."""
+    """Run one stage; each step takes one batch of every task and adds up their losses.
+
+    With `kept`, it goes on at `kept.first_step`, and so must the tasks.
+    """
     torch.manual_seed(stage.seed)
     optimizer = make_optimizer(model, stage)
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    progress = Progress()
+    progress = kept.restore(model, optimizer) if kept else Progress()
+    if stage.save_memory:
+        model.language_model.activation_checkpointing_enable({"use_reentrant": False})
     model.train()
-    for step in range(stage.num_steps):
+    for step in range(progress.step, stage.num_steps):
         for group in optimizer.param_groups:
             group["lr"] = group["peak_lr"] * schedule(step, stage)
         optimizer.zero_grad()
@@ -121,7 +189,11 @@ def train(
         if progress.step % report_every == 0:
             share = progress.step / stage.num_steps
             report({"step": progress.step, "share": share, **progress.means})
+        if kept is not None:
+            kept.keep(model, optimizer, progress)
     model.eval()
+    if stage.save_memory:
+        model.language_model.activation_checkpointing_disable()
 
 
 def replies(source: Source) -> Task:
@@ -158,7 +230,7 @@ def batch_losses(
 ) -> dict[str, Tensor]:
     """Return `loss` (next token, on replies) and, where samples have captions, `retrieval`."""
     clips = [clip for sample in samples for clip in sample.clips]
-    input_ids_BL, labels_BL = collate(processor, samples)
+    input_ids_BL, labels_BL = (x.to(model.device) for x in collate(processor, samples))
     with torch.autocast(input_ids_BL.device.type, torch.bfloat16):
         visual_XD = visual_tokens(model, clips) if clips else None
         embeds_BLD = model.inputs_embeds(input_ids_BL, visual_XD)
@@ -197,15 +269,35 @@ def _turns(processor: Processor, sample: Sample) -> tuple[list[int], list[int]]:
 
 
 def visual_tokens(
-    model: LongwatchForConditionalGeneration, clips: Sequence[ClipFeatures]
+    model: LongwatchForConditionalGeneration, clips: Sequence[ClipFeatures | ClipAsRead]
 ) -> Tensor:
-    features_XC = torch.from_numpy(np.concatenate([clip.features_KC for clip in clips])).float()
-    slot_X = torch.from_numpy(np.concatenate([clip.slot_K for clip in clips]))
-    place_X2 = torch.from_numpy(np.concatenate([clip.place_K2 for clip in clips]))
-    when_X = np.concatenate([clip.frames.times_s_T[clip.frames.frame_K] for clip in clips])
-    return model.projector(
-        features_XC, slot_X, place_X2, torch.from_numpy(when_X) / model.layout.clip_length_s
+    """The tokens of clips in order; those as they are read stay as they are."""
+    parts: list[Tensor] = []
+    for as_read, group in groupby(clips, lambda clip: isinstance(clip, ClipAsRead)):
+        tokens_of = _read if as_read else _projected
+        parts.append(tokens_of(model, list(group)))
+    return torch.cat(parts)
+
+
+def _read(
+    model: LongwatchForConditionalGeneration, clips: Sequence[ClipFeatures | ClipAsRead]
+) -> Tensor:
+    tokens = [clip.tokens_KD for clip in clips if isinstance(clip, ClipAsRead)]
+    return torch.from_numpy(np.concatenate(tokens)).float().to(model.device)
+
+
+def _projected(
+    model: LongwatchForConditionalGeneration, clips: Sequence[ClipFeatures | ClipAsRead]
+) -> Tensor:
+    shown = [clip for clip in clips if isinstance(clip, ClipFeatures)]
+    features_XC = torch.from_numpy(np.concatenate([clip.features_KC for clip in shown])).float()
+    slot_X = torch.from_numpy(np.concatenate([clip.slot_K for clip in shown]))
+    place_X2 = torch.from_numpy(np.concatenate([clip.place_K2 for clip in shown]))
+    when_X = torch.from_numpy(
+        np.concatenate([clip.frames.times_s_T[clip.frames.frame_K] for clip in shown])
     )
+    given = (features_XC, slot_X, place_X2, when_X / model.layout.clip_length_s)
+    return model.projector(*(part.to(model.device) for part in given))
 
 
 def retrieval_loss(
@@ -215,12 +307,13 @@ def retrieval_loss(
     visual_XD: Tensor,
 ) -> Tensor:
     """Every clip against one caption of each: a pair is positive if the caption is true of it."""
-    lengths = [len(sample.clips[0].slot_K) for sample in samples]
+    lengths = [len(sample.clips[0].frames.frame_K) for sample in samples]
     clip_BV = torch.cat([model.clip_vector(part[None]) for part in visual_XD.split(lengths)])
     texts = sorted({text for sample in samples for text in sample.captions})
     ids, mask = pad_texts(processor, texts)
-    text_NV = model.text_vector(ids, mask)
+    text_NV = model.text_vector(ids.to(model.device), mask.to(model.device))
     truth_BN = torch.tensor([[text in sample.captions for text in texts] for sample in samples])
+    truth_BN = truth_BN.to(model.device)
     scale, bias = model.retrieval_scale
     logits = clip_BV.float() @ text_NV.float().T * scale.exp() + bias
     return -functional.logsigmoid(torch.where(truth_BN, logits, -logits)).sum(1).mean()

@@ -25,7 +25,7 @@ from models.preprocess import to_pixels
 from models.processor import Frames, Processor
 from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
 from models.schemas import Note, Plan
-from models.train import pad_texts
+from models.train import ClipFeatures, pad_texts
 from models.video_llm import LongwatchForConditionalGeneration
 
 MAX_NOTE_TOKENS, MAX_PLAN_TOKENS, MAX_ANSWER_TOKENS = 256, 128, 160
@@ -117,6 +117,22 @@ class TransformersEngine:
             encoder_id=self.encoder_id,
         )
         return EncodedClip(tokens, vector_V.float().cpu().numpy())
+
+    @torch.inference_mode()
+    def features(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> ClipFeatures:
+        """What a projector learns from: the tower's view of a clip, compressed."""
+        pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px).to(self.model.device)
+        with self._lock, self._autocast():
+            compressed = self.model.compress(pixels)
+        return ClipFeatures(
+            compressed.features_KC.to(torch.float16).cpu().numpy(),
+            compressed.slot_K.cpu().numpy(),
+            compressed.place_K2.cpu().numpy(),
+            Frames(
+                compressed.frame_K.cpu().numpy().astype(np.int16),
+                np.asarray(times_s_T, np.float32),
+            ),
+        )
 
     @property
     def lead_in_s(self) -> float:

@@ -1,8 +1,9 @@
-"""The commands that make the model better: `evaluate`."""
+"""The commands that make the model better: `train` and `evaluate`."""
 
 import logging
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from models.stages import StageName
 from services.console import Json, Tools, print_json, reported, tools_of
 from services.errors import NotOurCheckpoint
 from services.logs import log_to
@@ -28,6 +30,7 @@ SetOption = Annotated[
 
 
 def register(app: typer.Typer) -> None:
+    app.command()(train)
     app.command()(evaluate)
 
 
@@ -61,6 +64,64 @@ def evaluate(
             tools.out.print(evaluated_table(result))
             if result.seen.unusable:
                 tools.out.print(f"{result.seen.unusable} could not be shown any more")
+
+
+def train(  # noqa: PLR0913 - the options of a command
+    context: typer.Context,
+    examples: SetOption,
+    start: Annotated[Path, typer.Option("--from", help="Folder of the checkpoint to begin with.")],
+    out: Annotated[Path, typer.Option(help="Folder of the run and of the checkpoint it makes.")],
+    stage: Annotated[
+        StageName, typer.Option(help="What learns: the projector, it and the decoder, or that.")
+    ] = StageName.INSTRUCT,
+    steps: Annotated[int, typer.Option(min=1, help="How many steps.")] = 500,
+    batch_size: Annotated[int, typer.Option(min=1, help="Examples a step and set.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="What is drawn, and in which order.")] = 0,
+    lora: Annotated[bool, typer.Option("--lora", help="Train adapters, not the decoder.")] = False,
+    lr: Annotated[
+        float | None, typer.Option(min=0, help="Peak learning rate. Default: by the width.")
+    ] = None,
+    replay: Annotated[
+        list[Path] | None,
+        typer.Option(help="Another set, so that what it teaches is kept; may be given repeatedly."),
+    ] = None,
+    save_every: Annotated[
+        int, typer.Option(min=1, help="After how many steps the state is written.")
+    ] = 100,
+    save_memory: Annotated[
+        bool, typer.Option("--save-memory", help="Compute the decoder's layers twice.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a checkpoint further on a data set. The tower stays as it is.
+
+    The same command goes on where a run was killed, to the bit.
+    """
+    from models.finetune import Tuning
+    from services.training.learning import Learning, learn
+
+    tools = tools_of(context).with_settings(data=None, model=start)
+    log_to(tools.err, level=logging.ERROR)
+    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+        tuning = Tuning(stage, steps, batch_size, seed, lora, lr, save_memory)
+        with progress(tools, "training") as show:
+            learnt = learn(
+                checkpoint_of(tools),
+                stores,
+                Learning(examples, tuple(replay or ()), out, tuning, save_every),
+                on_progress=show,
+            )
+        if as_json:
+            print_json(asdict(learnt))
+            return
+        if learnt.went_on_at:
+            tools.out.print(f"went on at step {learnt.went_on_at}", highlight=False)
+        said = ", ".join(f"{name} {value:.3f}" for name, value in learnt.losses.items())
+        tools.out.print(
+            f"{learnt.model_id}: {learnt.examples} examples, {said}; see {out}/loss.svg",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def checkpoint_of(tools: Tools) -> "TransformersEngine":

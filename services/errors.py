@@ -31,6 +31,7 @@ ServiceError
 │   └── WebhookUnsigned         a webhook, and no secret to sign it with
 ├── ModelUnavailable            the model that the settings name cannot be loaded
 ├── NotOurCheckpoint            a model that cannot be trained or measured in this process
+├── NothingToLearn              a data set holds nothing that can be learnt from
 ├── NoSuchFiles                 nothing to take in is there
 ├── AddressUnusable             nothing can listen where a service is told to
 ├── ClusterError
@@ -260,6 +261,15 @@ class NotOurCheckpoint(ServiceError):
             f"{model_id} does not run in this process; name a checkpoint's folder with --model"
         )
         self.model_id = model_id
+
+
+class NothingToLearn(ServiceError):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} holds no example whose footage is still remembered and fits the model; "
+            "make it anew with: longwatch dataset build"
+        )
+        self.folder = folder
 
 
 class NoSuchFiles(ServiceError):

@@ -106,7 +106,7 @@ def make_set(stores: Stores, folder: Path, wanted: Wanted) -> Card:
 def forget_what_went(record: Record, folder: Path) -> None:
     """Delete what was forgotten while the set was made."""
     going, clips = record.unfinished_forgetting(), record.clip_ids()
-    keep_examples(folder, lambda one: is_apart(one, going) and clips.issuperset(one.clips))
+    keep_examples(folder, lambda one: is_apart(one, going) and clips.issuperset(one.told_of))
 
 
 def examples_of(record: Record, wanted: Wanted) -> Made:
@@ -204,6 +204,7 @@ class StreamExamples:
         return replaced(
             example,
             lead_in=before[-1].clip_id if led else None,
+            context=tuple(note.clip_id for note in before),
             span=clip.span.model_copy(update={"start_ns": start_ns}),
         )
 
@@ -259,7 +260,8 @@ class StreamExamples:
         told = Counter(event.text for event in self.truth.merged(first, last).events)
         said = [text if count == 1 else f"{text}, {count} times" for text, count in told.items()]
         reply = "; ".join(said) or self.truth.merged(first, last).text
-        return replaced(self._example("fold", first, last, (fold_prompt(texts), reply)), clips=())
+        example = self._example("fold", first, last, (fold_prompt(texts), reply))
+        return replaced(example, clips=(), context=example.clips)
 
     def _runs(self, good: Sequence[bool]) -> Iterator[tuple[int, int]]:
         """Stretches of clips that follow one another on one side."""

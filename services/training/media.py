@@ -5,13 +5,19 @@ checkpoint's own tower looks at it. Files beside a set are decoded likewise.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from memory.datasets import Example
 from memory.errors import ExamplesMissing
+from memory.spans import END_OF_TIME_NS
 from models.engine import ClipTokens, LeadIn
+from models.finetune import led_into
+from models.train import ClipFeatures
 from models.transformers_engine import TransformersEngine
 from services.analyse import policy_of
 from services.errors import ClipUnusable
@@ -22,6 +28,28 @@ from streaming.errors import FootageMissing, MediaError
 from streaming.messages import NS_PER_S, ClipNote, SegmentReady, Span
 from streaming.unit_decoder import Frame
 
+MOST_KEPT = 64  # clips that need not be decoded again
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """The sampled frames of a clip."""
+
+    name: str
+    frames: Sequence[Frame]
+    start_ns: int
+
+    def pictures(self) -> tuple[NDArray[np.uint8], list[float]]:
+        """Pictures, and their times from the start.
+
+        Raises:
+            ClipUnusable
+        """
+        if not self.frames:
+            raise ClipUnusable(self.name, reason="none of its footage is stored any more")
+        times_s_T = [(frame.media_ns - self.start_ns) / NS_PER_S for frame in self.frames]
+        return np.stack([frame.pixels_HWC for frame in self.frames]), times_s_T
+
 
 class Media:
     """Clips of a data directory, and video files beside a set."""
@@ -31,50 +59,47 @@ class Media:
         self._stores = stores
         self._folder = folder
         self._policy = policy_of(engine.layout)
+        self._encoded_clip = lru_cache(MOST_KEPT)(self._clip_encoded)
+        self._features = lru_cache(MOST_KEPT)(self._clip_features)
+        self._file = lru_cache(MOST_KEPT)(self._file_frames)
 
     def tokens(self, example: Example) -> list[ClipTokens]:
         """What the model is shown for each `<video>` of an example.
 
         Raises:
             ClipUnusable: the footage is not there any more, or cannot be read.
+            ExamplesMissing: the file beside the set is not there.
         """
         if example.video is not None:
-            return [self._file_tokens(example, example.video)]
-        clips = [self._clip_tokens(clip_id) for clip_id in example.clips]
-        if example.lead_in is not None and self._engine.lead_in_s:
-            before = self._note(example.lead_in)
-            lead_in = LeadIn(self._clip_tokens(example.lead_in), before.span.duration_s)
+            clip, before = self._file(example.video, example.start_s, example.end_s)
+            clips = [self._encoded(clip)]
+            lead_in = LeadIn(self._encoded(before), example.start_s) if before.frames else None
+        else:
+            clips = [self._clip_tokens(clip_id) for clip_id in example.clips]
+            lead_in = None
+            if example.lead_in is not None:
+                length_s = self._note(example.lead_in).span.duration_s
+                lead_in = LeadIn(self._clip_tokens(example.lead_in), length_s)
+        if lead_in is not None and self._engine.lead_in_s:
             clips[0] = self._engine.led_into(clips[0], lead_in)
         return clips
 
-    def _file_tokens(self, example: Example, name: str) -> ClipTokens:
-        path = self._folder / name
-        if not path.is_file():
-            raise ExamplesMissing(path)
-        start_ns = round(example.start_s * NS_PER_S)
-        end_ns = None if example.end_s is None else round(example.end_s * NS_PER_S)
-        frames = self._sampled(path, name, 0, None)
-        kept = [one for one in frames if one.media_ns >= start_ns]
-        shown = [one for one in kept if end_ns is None or one.media_ns < end_ns]
-        clip = self._encoded(shown, start_ns, name)
-        earlier = [one for one in frames if one.media_ns < start_ns]
-        if not earlier or not self._engine.lead_in_s:
-            return clip
-        lead = LeadIn(self._encoded(earlier, 0, name), example.start_s)
-        return self._engine.led_into(clip, lead)
-
-    def _clip_tokens(self, clip_id: str) -> ClipTokens:
-        stored = readable_tokens(self._engine, self._stores.tokens, clip_id)
-        if stored is not None:
-            return stored
-        span = self._note(clip_id).span
-        return self._encoded(self.frames_of(span), span.start_ns, clip_id)
-
-    def _note(self, clip_id: str) -> ClipNote:
-        note = self._stores.record.clip(clip_id)
-        if note is None:
-            raise ClipUnusable(clip_id, reason="it is not remembered any more")
-        return note
+    def features(self, example: Example) -> list[ClipFeatures]:
+        """The same, as a projector reads it: the footage is decoded, and looked at again."""
+        if example.video is not None:
+            clip, earlier = self._file(example.video, example.start_s, example.end_s)
+            clips = [self._looked_at(clip)]
+            before = self._looked_at(earlier) if earlier.frames else None
+            ends_s = example.start_s
+        else:
+            clips = [self._features(clip_id) for clip_id in example.clips]
+            before, ends_s = None, 0.0
+            if example.lead_in is not None:
+                before = self._features(example.lead_in)
+                ends_s = self._note(example.lead_in).span.duration_s
+        if before is not None and (lead_in_s := self._engine.lead_in_s):
+            clips[0] = led_into(clips[0], before, ends_s=ends_s, lead_in_s=lead_in_s)
+        return clips
 
     def frames_of(self, span: Span) -> list[Frame]:
         """The sampled frames of a span, from its footage, as analysis sampled them."""
@@ -85,6 +110,40 @@ class Media:
             last_ns = found[-1].media_ns if found else last_ns
             frames += [one for one in found if span.start_ns <= one.media_ns < span.end_ns]
         return frames
+
+    def _clip_tokens(self, clip_id: str) -> ClipTokens:
+        stored = readable_tokens(self._engine, self._stores.tokens, clip_id)
+        return stored if stored is not None else self._encoded_clip(clip_id)
+
+    def _clip_encoded(self, clip_id: str) -> ClipTokens:
+        return self._encoded(self._clip_frames(clip_id))
+
+    def _clip_features(self, clip_id: str) -> ClipFeatures:
+        return self._looked_at(self._clip_frames(clip_id))
+
+    def _clip_frames(self, clip_id: str) -> Stretch:
+        span = self._note(clip_id).span
+        return Stretch(clip_id, self.frames_of(span), span.start_ns)
+
+    def _file_frames(
+        self, name: str, start_s: float, end_s: float | None
+    ) -> tuple[Stretch, Stretch]:
+        """The frames of a clip in a file, and those before it."""
+        path = self._folder / name
+        if not path.is_file():
+            raise ExamplesMissing(path)
+        start_ns = round(start_s * NS_PER_S)
+        end_ns = END_OF_TIME_NS if end_s is None else round(end_s * NS_PER_S)
+        frames = self._sampled(path, name, 0, None)
+        shown = [one for one in frames if start_ns <= one.media_ns < end_ns]
+        before = [one for one in frames if one.media_ns < start_ns]
+        return Stretch(name, shown, start_ns), Stretch(name, before, 0)
+
+    def _note(self, clip_id: str) -> ClipNote:
+        note = self._stores.record.clip(clip_id)
+        if note is None:
+            raise ClipUnusable(clip_id, reason="it is not remembered any more")
+        return note
 
     def _segment_frames(self, segment: SegmentReady, after_ns: int | None) -> list[Frame]:
         start_ns, origin = segment.span.start_ns, segment.pts_origin
@@ -111,9 +170,8 @@ class Media:
         except MediaError as error:
             raise ClipUnusable(name, reason=str(error)) from error
 
-    def _encoded(self, frames: Sequence[Frame], start_ns: int, name: str) -> ClipTokens:
-        if not frames:
-            raise ClipUnusable(name, reason="none of its footage is stored any more")
-        frames_THWC = np.stack([frame.pixels_HWC for frame in frames])
-        times_s_T = [(frame.media_ns - start_ns) / NS_PER_S for frame in frames]
-        return self._engine.encode(frames_THWC, times_s_T).tokens
+    def _encoded(self, stretch: Stretch) -> ClipTokens:
+        return self._engine.encode(*stretch.pictures()).tokens
+
+    def _looked_at(self, stretch: Stretch) -> ClipFeatures:
+        return self._engine.features(*stretch.pictures())

@@ -1,0 +1,217 @@
+"""Train a checkpoint further on a data set, in a folder that a run goes on in after a kill.
+
+    run.json        what is trained, on what, and how; a run goes on only if all of it is the same
+    state.pt        where the run is; gone when it is done
+    metrics.jsonl   losses by step, and loss.svg, their curves
+    config.json     and weights, and tokenizer: the checkpoint, when it is done
+
+What was known before is kept by replay: each step takes a batch of the set, and one of other sets.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+
+from memory.datasets import TRAIN, Example, read_examples
+from models.finetune import Lesson, Tuning, batches, loss_plot, read_metrics, stage_of
+from models.lora import merge
+from models.processor import Frames
+from models.schemas import Note
+from models.train import ClipAsRead, Kept, Sample, replies, train
+from models.transformers_engine import TransformersEngine
+from services.errors import NothingToLearn, OutputUnusable
+from services.training.media import Media
+from services.wiring import Stores
+
+RUN, STATE, METRICS, CURVES = "run.json", "state.pt", "metrics.jsonl", "loss.svg"
+REPORTS = 100  # of a run
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """What is learnt, and where the result goes."""
+
+    folder: Path
+    replay: Sequence[Path]
+    out: Path
+    tuning: Tuning
+    save_every: int
+
+
+@dataclass(frozen=True, slots=True)
+class Learnt:
+    """A run that is done."""
+
+    model_id: str
+    out: Path
+    examples: int
+    passed_over: int
+    went_on_at: int
+    losses: dict[str, float]
+
+
+def learn(
+    engine: TransformersEngine,
+    stores: Stores,
+    learning: Learning,
+    *,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Learnt:
+    """Train, or go on training, and save the checkpoint.
+
+    Raises:
+        StoreError, ModelError, NothingToLearn, OutputUnusable, ClipUnusable
+    """
+    tuning, out = learning.tuning, learning.out
+    sources = [usable(engine, stores, folder) for folder in (learning.folder, *learning.replay)]
+    if not sources[0].examples:
+        raise NothingToLearn(learning.folder)
+    _begin(out, engine, learning, sources)
+    kept = Kept(out / STATE, every=learning.save_every)
+    metrics = read_metrics(out / METRICS, until_step=kept.first_step)
+    stage = stage_of(engine.model, tuning)
+    tasks = [
+        replies(
+            batches(
+                [lesson_of(source.media, tuning, one) for one in source.examples],
+                batch_size=tuning.batch_size,
+                seed=tuning.seed + number,
+                first_step=kept.first_step,
+            )
+        )
+        for number, source in enumerate(sources)
+        if source.examples
+    ]
+
+    def report(values: dict[str, float]) -> None:
+        metrics.append(values)
+        with (out / METRICS).open("a") as file:
+            file.write(f"{json.dumps(values)}\n")
+        (out / CURVES).write_text(loss_plot(metrics))
+        on_progress(values["share"])
+
+    train(
+        engine.model,
+        engine.processor,
+        stage,
+        tasks,
+        report=report,
+        report_every=max(1, tuning.num_steps // REPORTS),
+        kept=kept,
+    )
+    if tuning.lora:
+        merge(engine.model.language_model.model.layers)
+    _save(engine, out)
+    trained = TransformersEngine(
+        engine.model, engine.processor, name=engine.model.config.model_name
+    )
+    losses = {name: value for name, value in metrics[-1].items() if name not in ("step", "share")}
+    return Learnt(
+        trained.model_id,
+        out,
+        len(sources[0].examples),
+        sum(source.passed_over for source in sources),
+        kept.first_step,
+        losses,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The examples of a set that this checkpoint can be shown."""
+
+    media: Media
+    examples: list[Example]
+    passed_over: int
+
+
+def usable(engine: TransformersEngine, stores: Stores, folder: Path) -> Source:
+    """What is learnt from of a set: what is still remembered, and fits into the model's context."""
+    examples = read_examples(folder / TRAIN)
+    remembered = stores.record.clip_ids()
+    limit = int(engine.model.config.text_config.max_position_embeddings)
+    kept = [
+        one
+        for one in examples
+        if remembered.issuperset(one.told_of) and _length(engine, stores, one) <= limit
+    ]
+    return Source(Media(engine, stores, folder), kept, len(examples) - len(kept))
+
+
+def _length(engine: TransformersEngine, stores: Stores, example: Example) -> int:
+    """About how many positions an example takes; clips of files are not counted."""
+    texts = sum(len(engine.processor.text_ids(text)) for turn in example.turns for text in turn)
+    notes = (stores.record.clip(clip_id) for clip_id in (*example.clips, example.lead_in or ""))
+    return texts + sum(note.token_count for note in notes if note is not None)
+
+
+def lesson_of(media: Media, tuning: Tuning, example: Example) -> Lesson:
+    own = example.origin == "label"
+    return Lesson(example.task, own, partial(sample_of, media, tuning, example))
+
+
+def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
+    """The example with its clips, as the stage reads them."""
+    (prompt, reply), *more = example.turns
+    if tuning.stage.reads_features:
+        clips = tuple(media.features(example))
+    else:
+        clips = tuple(
+            ClipAsRead(clip.tokens_KD, Frames(clip.frame_K, clip.times_s_T))
+            for clip in media.tokens(example)
+        )
+    captions: tuple[str, ...] = ()
+    if example.task == "note":
+        note = Note.model_validate_json(reply)
+        captions = tuple({note.text, *(event.text for event in note.events)})
+    return Sample(prompt, reply, clips, captions=captions, more=tuple(more))
+
+
+def _begin(
+    out: Path, engine: TransformersEngine, learning: Learning, sources: Sequence[Source]
+) -> None:
+    """Take the folder, or go on in it."""
+    told = json.dumps(
+        {
+            "from": engine.model_id,
+            **asdict(learning.tuning),
+            "examples": [_digest(source.examples) for source in sources],
+        },
+        indent=1,
+    )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if (out / "config.json").exists():
+            raise OutputUnusable(out, reason="a checkpoint is there; give another --out")
+        if not (out / RUN).exists():
+            if any(out.iterdir()):
+                raise OutputUnusable(out, reason="it is not empty; give another --out")
+            (out / RUN).write_text(told)
+        elif (out / RUN).read_text() != told:
+            reason = "a run of other examples or settings is there; give another --out"
+            raise OutputUnusable(out, reason=reason)
+    except OSError as error:
+        raise OutputUnusable(out, reason=str(error)) from error
+
+
+def _digest(examples: Sequence[Example]) -> str:
+    digest = hashlib.sha256()
+    for example in examples:
+        digest.update(example.model_dump_json().encode())
+    return digest.hexdigest()[:16]
+
+
+def _save(engine: TransformersEngine, out: Path) -> None:
+    """Write the checkpoint, its configuration last: by that it is known to be whole."""
+    unfinished = out / "unfinished"
+    shutil.rmtree(unfinished, ignore_errors=True)
+    engine.model.save_pretrained(unfinished)
+    engine.processor.tokenizer.save_pretrained(unfinished)
+    for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json"):
+        path.replace(out / path.name)
+    unfinished.rmdir()
+    (out / STATE).unlink(missing_ok=True)

@@ -1,0 +1,141 @@
+"""A checkpoint is trained on a data set by the command, and a kill changes nothing."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from memory.datasets import TRAIN
+from services.settings import Settings
+from tests.conftest import ROOT
+from tests.services.test_cli import as_json
+from tests.services.training.test_commands import built, examples, light_run
+
+STEPS, SAVE_EVERY = 24, 4
+PATIENCE_S = 100.0
+
+
+def command(settings: Settings, out: Path, *more: str) -> list[str]:
+    return [
+        "train", "--set", str(settings.data.parent / "set"), "--from", str(settings.model),
+        "--out", str(out), "--steps", str(STEPS), "--batch-size", "2",
+        "--save-every", str(SAVE_EVERY), *more, "--json",
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def taught(light: Settings) -> Settings:
+    """The memory of light, with a set of it beside it."""
+    built(light, light.data.parent / "set")
+    return light.model_copy(update={"model_threads": 1})
+
+
+def trained(settings: Settings, out: Path, *more: str) -> Result:
+    result = light_run(settings, *command(settings, out, *more))
+    assert result.exit_code == 0, result.output
+    return result
+
+
+def metrics(out: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("stage", ["align", "pretrain", "instruct"])
+def test_a_checkpoint_learns_what_a_set_shows(taught: Settings, tmp_path: Path, stage: str) -> None:
+    out = tmp_path / "out"
+    told = as_json(trained(taught, out, "--stage", stage, "--lr", "0.003"))
+
+    reported = metrics(out)
+    assert len(reported) == STEPS
+    assert reported[-1]["loss_0"] < reported[0]["loss_0"] * (1.0 if stage == "align" else 0.8)
+    assert "<polyline" in (out / "loss.svg").read_text()
+    assert not (out / "state.pt").exists()
+    measured = as_json(light_run(taught, "evaluate", "--set", str(taught.data.parent / "set"),
+                                 "--model", str(out), "--json"))  # fmt: skip
+    assert measured["model_id"] == told["model_id"]
+    assert measured["unusable"] == 0
+
+
+def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    trained(taught, whole)
+    arguments = ["--data", str(taught.data), *command(taught, broken)]
+    killed = subprocess.Popen(
+        [sys.executable, "-m", "services.cli", *arguments],
+        cwd=ROOT,
+        env={"LONGWATCH_MODEL_THREADS": "1"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        until_s = time.monotonic() + PATIENCE_S
+        while not (broken / "state.pt").exists() and time.monotonic() < until_s:
+            assert killed.poll() is None
+            time.sleep(0.02)
+    finally:
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+    assert not (broken / "config.json").exists()
+
+    told = as_json(trained(taught, broken))
+
+    assert told["went_on_at"] >= SAVE_EVERY
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_replay_is_learnt_beside_it_with_adapters(taught: Settings, tmp_path: Path) -> None:
+    out, replay = tmp_path / "out", tmp_path / "replay"
+    replay.mkdir()
+    clip = taught.data.parent / "light.mp4"
+    (replay / "clip.mp4").write_bytes(clip.read_bytes())
+    lines = [
+        {"id": "1", "task": "answer", "origin": "given", "conversations": [
+            {"from": "human", "value": "first?"}, {"from": "gpt", "value": "yes"}]},
+        {"id": "2", "task": "judge", "origin": "given", "video": "clip.mp4",
+         "start_s": 20, "end_s": 30, "conversations": [
+            {"from": "human", "value": "<video>\nfirst?"}, {"from": "gpt", "value": "no"}]},
+    ]  # fmt: skip
+    (replay / TRAIN).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+
+    trained(taught, out, "--lora", "--replay", str(replay), "--save-memory")
+
+    assert {"loss_0", "loss_1"} <= metrics(out)[-1].keys()
+    assert metrics(out)[-1]["loss_1"] < metrics(out)[0]["loss_1"]
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(taught: Settings, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "letter.txt").write_text("dear all")
+    refused = light_run(taught, *command(taught, out))
+    assert as_json(refused)["error"]["kind"] == "OutputUnusable"
+
+    (out / "letter.txt").unlink()
+    trained(taught, out, "--steps", "1")
+    again = light_run(taught, *command(taught, out))
+    assert "a checkpoint is there" in as_json(again)["error"]["message"]
+    (out / "config.json").unlink()
+    other = light_run(taught, *command(taught, out, "--seed", "1"))
+    assert "a run of other examples or settings" in as_json(other)["error"]["message"]
+
+
+def test_what_is_forgotten_is_not_learnt_from(taught: Settings, tmp_path: Path) -> None:
+    folder = taught.data.parent / "set"
+    kept = (folder / TRAIN).read_bytes()
+    assert light_run(taught, "forget", "cam", "0:00", "2:00", "--yes").exit_code == 0
+    (folder / TRAIN).write_bytes(kept)  # as a copy of the set would still have it
+
+    told = as_json(trained(taught, tmp_path / "out", "--steps", "1"))
+
+    assert told["passed_over"] > 0
+    assert told["examples"] + told["passed_over"] == len(examples(folder)[0])
+    assert light_run(taught, "forget", "cam", "--yes").exit_code == 0
+    (folder / TRAIN).write_bytes(kept)
+    nothing = light_run(taught, *command(taught, tmp_path / "none"))
+    assert as_json(nothing)["error"]["kind"] == "NothingToLearn"
