@@ -1,5 +1,6 @@
 """The command `rule`, with what one does to rules."""
 
+import logging
 from typing import Annotated
 
 import typer
@@ -19,12 +20,21 @@ from services.alerts.rules import (
 )
 from services.cli_alerts import alert_line
 from services.console import Json, Tools, print_json, reported, tools_of
-from services.coverage import asked_of
 from services.errors import NoSuchRule
 from services.locks import Service, is_running
-from services.moments import parse_bounds, show_ns
-from services.wiring import Stores, now_at, opened, rules_of
-from streaming.messages import NS_PER_S, Span
+from services.logs import log_to
+from services.moments import show_ns
+from services.requests import (
+    BackTested,
+    BackTestRequest,
+    OnText,
+    back_tested,
+    model_named,
+    refuse_early,
+)
+from services.resident import ask_service
+from services.wiring import now_at, opened, rules_of
+from streaming.messages import NS_PER_S
 
 Name = Annotated[str, typer.Argument(help="Name of the rule.")]
 Streams = Annotated[
@@ -179,54 +189,60 @@ def test(  # noqa: PLR0913 - the options of a command
 
     The options of `rule add` hold for a sentence; a rule has its own. Nobody is told of anything.
     """
-    from services.alerts.backtest import back_test
-    from services.alerts.judging import Judge
-
     tools = tools_of(context)
-    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        try:
-            tried = rules_of(stores).rule(what)
-        except NoSuchRule:
-            tried = rule_of(
-                name="test",
-                sentence=what,
-                for_ns=duration_ns(lasting) if lasting else 0,
-                cooldown_ns=COOLDOWN_NS if cooldown is None else duration_ns(cooldown),
-                threshold=threshold,
-                schedule=schedule,
-                added_at=now_at(),
-            )
-        names = stream or tried.streams or stores.registry.names()
-        spans = spans_of(stores, list(names), since, until)
-        engine = tools.load_engine(tools.settings)
-        judge = Judge(engine=engine, record=stores.record, tokens=stores.tokens)
-        result = back_test(tried, stores.record, judge, spans)
-        if as_json:
-            print_json(
-                {
-                    "alerts": [alert.model_dump(mode="json") for alert in result.alerts],
-                    "alerts_a_day": round(result.alerts_a_day, 2),
-                    "watched_s": round(result.watched_s, 3),
-                    "clips": result.clips,
-                    "passed_over": result.passed_over,
-                    "judgements": result.judgements,
-                    "unreadable": result.unreadable,
-                    "seconds": round(result.seconds, 3),
-                }
-            )
-            return
-        for alert in result.alerts:
-            say(tools, alert_line(alert))
-        say(
-            tools,
-            f"{len(result.alerts)} alerts in {show_ns(round(result.watched_s * NS_PER_S))} watched,"
-            f" {result.alerts_a_day:.1f} a day and stream",
+    log_to(tools.err, level=logging.ERROR)
+    with reported(tools, as_json=as_json):
+        with opened(tools.settings) as stores:
+            try:
+                tried = rules_of(stores).rule(what)
+            except NoSuchRule:
+                tried = rule_of(
+                    name="test",
+                    sentence=what,
+                    for_ns=duration_ns(lasting) if lasting else 0,
+                    cooldown_ns=COOLDOWN_NS if cooldown is None else duration_ns(cooldown),
+                    threshold=threshold,
+                    schedule=schedule,
+                    added_at=now_at(),
+                )
+        request = BackTestRequest(
+            text=tried.sentence,
+            streams=tuple(stream or tried.streams),
+            since=since,
+            until=until,
+            asked_at=now_at(),
+            model=model_named(tools.settings),
+            rule=tried,
         )
-        say(
-            tools,
-            f"{result.clips} clips: {result.passed_over} claims passed over, {result.judgements} "
-            f"judgements, {result.unreadable} unreadable, {result.seconds:.1f} s",
-        )
+        with tools.err.status("looking at what is remembered") as status:
+            result = back_test_of(tools, request, on_text=status.update)
+    if as_json:
+        print_json(result.model_dump(mode="json", exclude={"kind"}))
+        return
+    for alert in result.alerts:
+        say(tools, alert_line(alert))
+    say(
+        tools,
+        f"{len(result.alerts)} alerts in {show_ns(round(result.watched_s * NS_PER_S))} watched,"
+        f" {result.alerts_a_day:.1f} a day and stream",
+    )
+    say(
+        tools,
+        f"{result.clips} clips: {result.passed_over} claims passed over, {result.judgements} "
+        f"judgements, {result.unreadable} unreadable, {result.seconds:.1f} s",
+    )
+
+
+def back_test_of(tools: Tools, request: BackTestRequest, *, on_text: OnText) -> BackTested:
+    """By the service that runs on the data directory; where none does, by this process."""
+    refuse_early(request)
+    result = ask_service(tools.settings, request, on_text=on_text)
+    if result is None:
+        with opened(tools.settings) as stores:
+            engine = tools.load_engine(tools.settings)
+            return back_tested(request, stores, engine, on_text=on_text)
+    assert isinstance(result, BackTested)
+    return result
 
 
 def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> None:
@@ -244,13 +260,6 @@ def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> No
             print_json(rule_json(after))
         else:
             say(tools, f"{how} {after.name}")
-
-
-def spans_of(stores: Stores, names: list[str], since: str | None, until: str | None) -> list[Span]:
-    now = now_at()
-    specs = [stores.registry.stream(name) for name in names]
-    asked = asked_of(stores.record, specs, parse_bounds(since, until, now_at=now), now_at=now)
-    return [one.span for one in asked if one.span is not None]
 
 
 def rules_table(rules: list[Rule]) -> Table:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Collection
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from memory.errors import StoreError
@@ -25,7 +25,7 @@ from services.locks import Service
 from services.metrics import Metrics, Stage
 from services.progress import PAUSED, cursor_of
 from services.remember import Rememberer
-from services.requests import OnText, Request, Result, respond
+from services.requests import BackTestRequest, OnText, Request, Result, Turn, back_tested, respond
 from services.resident import Resident
 from services.room import SelfClearingFootage
 from services.signing import secret_of
@@ -61,8 +61,6 @@ NOT_WAITED_FOR = (Service.ALERTS, Service.SUMMARISE)
 """Who may run no more, and reads from the record what it missed."""
 
 log = logging.getLogger(__name__)
-
-Turn = Callable[[], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +233,10 @@ def resident_of(
     def measured(request: Request, on_text: OnText) -> Result:
         outcome = "failed"
         try:
+            if isinstance(request, BackTestRequest):
+                result = back_tested(request, stores, engine, on_text=on_text, turn=turn)
+                outcome = "tried"
+                return result
             with turn(), metrics.timed(Stage.ANSWER):
                 result = respond(
                     request, stores, engine, index(), on_text=on_text, tracer=metrics.tracer

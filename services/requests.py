@@ -8,6 +8,7 @@ that times are read, and refused, in one place; and that person's clock, which d
 import hashlib
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -17,18 +18,22 @@ from memory.errors import StoreError
 from memory.feedback import ID_TIME, Feedback, KeptAnswer
 from memory.index import ClipSearch
 from models.engine import Engine
+from services.alerts.backtest import back_test
+from services.alerts.judging import Judge
+from services.alerts.rules import Rule
 from services.answer import Answerer, Question, checked
 from services.console import OURS
 from services.coverage import asked_of
 from services.errors import AnswerFailed
 from services.looking import Looker
-from services.moments import Bounds, parse_bounds
+from services.moments import Bounds, parse_bounds, show_ns
 from services.settings import Settings
 from services.tracing import Tracer
 from services.wiring import Stores, now_at
-from streaming.messages import Answer, ClipNote, Message
+from streaming.messages import NS_PER_S, Alert, Answer, ClipNote, Message, Span
 
 OnText = Callable[[str], None]
+Turn = Callable[[], AbstractContextManager[None]]
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +69,13 @@ class SearchRequest(Asked):
     limit: Annotated[int, Field(ge=1)]
 
 
+class BackTestRequest(Asked):
+    """What a rule would have raised; `text` is its sentence."""
+
+    kind: Literal["back_test/1"] = "back_test/1"
+    rule: Rule
+
+
 class FoundClips(Message):
     """The clips that a search found, best first."""
 
@@ -71,8 +83,22 @@ class FoundClips(Message):
     clips: tuple[ClipNote, ...]
 
 
+class BackTested(Message):
+    """What a rule would have raised, over how much of the time, and what that took."""
+
+    kind: Literal["back_tested/1"] = "back_tested/1"
+    alerts: tuple[Alert, ...]
+    alerts_a_day: float
+    watched_s: float
+    clips: int
+    passed_over: int
+    judgements: int
+    unreadable: int
+    seconds: float
+
+
 class Said(Message):
-    """Words of an answer, as they are written."""
+    """Words of an answer, as they are written; of a back-test, how far it has come."""
 
     kind: Literal["said/1"] = "said/1"
     text: str
@@ -106,8 +132,8 @@ class Declined(Message):
     reason: str
 
 
-Request = AskRequest | SearchRequest
-Result = Answer | FoundClips
+Request = AskRequest | SearchRequest | BackTestRequest
+Result = Answer | FoundClips | BackTested
 Reply = Said | Result | Failed | Declined
 
 REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
@@ -147,6 +173,8 @@ def respond(
     Raises:
         QuestionError, TimeError, NoSuchStream, StoreError, ModelError
     """
+    if isinstance(request, BackTestRequest):
+        return back_tested(request, stores, engine, on_text=on_text)
     if isinstance(request, SearchRequest):
         return _search(request, stores, looker_of(stores, engine, index))
     answerer = answerer_of(stores, engine, index, now_at=lambda: request.asked_at, tracer=tracer)
@@ -165,11 +193,55 @@ def _keep(request: AskRequest, answer: Answer, stores: Stores) -> None:
         log.warning("answer %s cannot be marked: %s", kept.answer_id, error)
 
 
-def _search(request: SearchRequest, stores: Stores, looker: Looker) -> FoundClips:
-    bounds, text = request.bounds(), checked(request.text)
+def spans_of(request: Asked, stores: Stores) -> list[Span]:
+    """What a request is about, of what is remembered.
+
+    Raises:
+        TimeError, NoSuchStream, StoreError
+    """
     specs = [stores.registry.stream(name) for name in request.streams or stores.registry.names()]
-    asked = asked_of(stores.record, specs, bounds, now_at=request.asked_at)
-    within = [one.span for one in asked if one.span is not None]
+    asked = asked_of(stores.record, specs, request.bounds(), now_at=request.asked_at)
+    return [one.span for one in asked if one.span is not None]
+
+
+def back_tested(
+    request: BackTestRequest,
+    stores: Stores,
+    engine: Engine,
+    *,
+    on_text: OnText = lambda piece: None,
+    turn: Turn = nullcontext,
+) -> BackTested:
+    """Hold a rule against what is remembered; tells nobody.
+
+    It may take long, so it asks for its turn at the model before each call.
+
+    Raises:
+        TimeError, NoSuchStream, StoreError, ModelError
+    """
+    judge = Judge(engine=engine, record=stores.record, tokens=stores.tokens, turn=turn)
+    spans = spans_of(request, stores)
+    tried = back_test(
+        request.rule,
+        stores.record,
+        judge,
+        spans,
+        on_watched=lambda watched_s: on_text(show_ns(round(watched_s * NS_PER_S), decimals=0)),
+    )
+    return BackTested(
+        alerts=tried.alerts,
+        alerts_a_day=round(tried.alerts_a_day, 2),
+        watched_s=round(tried.watched_s, 3),
+        clips=tried.clips,
+        passed_over=tried.passed_over,
+        judgements=tried.judgements,
+        unreadable=tried.unreadable,
+        seconds=round(tried.seconds, 3),
+    )
+
+
+def _search(request: SearchRequest, stores: Stores, looker: Looker) -> FoundClips:
+    text, within = checked(request.text), spans_of(request, stores)
     hits = looker.similar(text, within, limit=request.limit)
     notes = (stores.record.clip(hit.clip_id) for hit in hits)
     return FoundClips(clips=tuple(note for note in notes if note is not None))

@@ -4,16 +4,20 @@ A Unix domain socket that only its owner may open. A client sends one request an
 to the last; each is one line of JSON, and an object with a `kind`:
 
     client   {"kind": "ask/1", "text": "...", "asked_at": "2025-03-01T14:00:00+01:00"}, or
-             {"kind": "search/1", ..., "limit": 10}; also "streams", "since", "until", "model"
-    service  {"kind": "said/1", "text": "..."}   words of the answer, as they are written
+             {"kind": "search/1", ..., "limit": 10}, or {"kind": "back_test/1", ..., "rule": {...}};
+             also "streams", "since", "until", "model"
+    service  {"kind": "said/1", "text": "..."}   words of the answer, as they are written; of a
+             back-test, how far it has come
              and then one of these, which is the last:
-             {"kind": "answer/1", ...}, {"kind": "found_clips/1", "clips": [...]}
+             {"kind": "answer/1", ...}, {"kind": "found_clips/1", "clips": [...]},
+             {"kind": "back_tested/1", "alerts": [...], ...}
              {"kind": "failed/1", "error": "NoSuchStream", "message": "..."}
              {"kind": "declined/1", "reason": "..."}   the client is to see for itself
 
 Whoever closes its side takes its question back, if it still waits. Questions are answered one
 after another, in a thread that no client can keep waiting; and no client is waited for longer
-than the limits below.
+than the limits below. Back-tests, which may take long, have a thread of their own, and end when
+nobody listens any more.
 """
 
 import asyncio
@@ -33,6 +37,7 @@ from services.errors import AnswerBrokenOff, AnswerFailed, BadRequest
 from services.requests import (
     REPLY,
     REQUEST,
+    BackTestRequest,
     Declined,
     Failed,
     OnText,
@@ -76,6 +81,7 @@ class Resident:
         self._stop = threading.Event()
         self._clients: set[asyncio.Task[None]] = set()
         self._answering = ThreadPoolExecutor(1, thread_name_prefix="answer")
+        self._trying = ThreadPoolExecutor(1, thread_name_prefix="back-test")
 
     def run(self, stop: threading.Event) -> None:
         """Reply until `stop` is set; then finish the answer that is being given, and no other."""
@@ -100,6 +106,7 @@ class Resident:
         await asyncio.to_thread(self._stop.wait)
         self._settings.socket_path.unlink(missing_ok=True)  # from here on nobody comes
         await asyncio.to_thread(self._answering.shutdown)
+        await asyncio.to_thread(self._trying.shutdown)
         await asyncio.sleep(GREET_S)
         if self._clients:
             await asyncio.wait(self._clients, timeout=SEND_S)
@@ -136,7 +143,10 @@ class Resident:
         def tell(reply: Reply) -> None:
             loop.call_soon_threadsafe(replies.put_nowait, reply)
 
-        self._answering.submit(self._answer, request, reader.at_eof, tell)
+        if isinstance(request, BackTestRequest):
+            self._trying.submit(self._answer, request, reader.at_eof, tell)
+        else:
+            self._answering.submit(self._answer, request, reader.at_eof, tell)
         while isinstance(reply := await replies.get(), Said):
             await _send(writer, reply)
         await _send(writer, reply)
@@ -152,12 +162,18 @@ class Resident:
         return None
 
     def _answer(self, request: Request, is_gone: Callable[[], bool], tell: Tell) -> None:
-        """Reply, in the thread that answers. `tell` neither waits nor raises."""
+        """Reply, in a thread that answers. `tell` neither waits nor raises."""
+
+        def say(piece: str) -> None:
+            if isinstance(request, BackTestRequest) and (self._stop.is_set() or is_gone()):
+                raise AnswerBrokenOff
+            tell(Said(text=piece))
+
         if self._stop.is_set() or is_gone():
             tell(Declined(reason="the service stops, or the question was taken back"))
             return
         try:
-            tell(self._respond(request, lambda piece: tell(Said(text=piece))))
+            tell(self._respond(request, say))
         except OURS as error:
             tell(Failed.of(error))
         except Exception as error:  # the top of the thread that answers: the next one is served

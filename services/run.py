@@ -38,6 +38,7 @@ from services.readiness import Readiness
 from services.serving import url_of
 from services.settings import Settings
 from services.threads import repeated
+from services.turns import Turns
 from services.wiring import (
     LoadEngine,
     WatchingEngine,
@@ -249,7 +250,9 @@ def answer_from(
 ) -> None:
     """Answer with an index that is brought up to date whenever it is asked for."""
     resident = resident_of(
-        alone.parts, engine, index, on_listening=lambda: alone.readiness.has("service")
+        *(alone.parts, engine, index),
+        turn=Turns().turn,
+        on_listening=lambda: alone.readiness.has("service"),
     )
     with repeated("follow", index, every_s=FOLLOW_EVERY_S):
         resident.run(stop)

@@ -1,9 +1,8 @@
 """Try a rule on what is remembered, before or after it counts: the same judge, the same fold."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import tzinfo
 
 from memory.record import Record
 from services.alerts.judging import Judge, Outcome
@@ -12,6 +11,8 @@ from services.alerts.machine import Watch, passed_over
 from services.alerts.rules import Rule
 from streaming.messages import Alert, Span
 from streaming.topics import DAY_S
+
+TELL_EVERY_CLIPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,17 @@ class BackTest:
 
 
 def back_test(
-    rule: Rule, record: Record, judge: Judge, spans: Sequence[Span], *, zone: tzinfo | None = None
+    rule: Rule,
+    record: Record,
+    judge: Judge,
+    spans: Sequence[Span],
+    *,
+    on_watched: Callable[[float], None] = lambda watched_s: None,
 ) -> BackTest:
-    """Hold a rule against the clips within the spans."""
+    """Hold a rule against the clips within the spans.
+
+    `on_watched` is told now and then how much of the time was watched.
+    """
     before = dict(judge.count_of)
     began_s = time.perf_counter()
     alerts: dict[str, Alert] = {}
@@ -46,8 +55,10 @@ def back_test(
             if note.span.start_ns < watch.next_ns:
                 continue
             watched_s, clips = watched_s + note.span.duration_s, clips + 1
-            watch, raised = looked(rule, watch, note, judge, zone=zone)
+            watch, raised = looked(rule, watch, note, judge, zone=None)
             alerts |= {alert.alert_id: alert for alert in raised}
+            if clips % TELL_EVERY_CLIPS == 0:
+                on_watched(watched_s)
         if watch.alert is not None:
             _, raised = passed_over(rule, watch, watch.next_ns)
             alerts |= {alert.alert_id: alert for alert in raised}

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from services.api.errors import AnswersAway
-from services.requests import Request, Result, refuse_early
+from services.requests import BackTestRequest, Request, Result, refuse_early
 from services.resident import MAX_CLIENTS, ask_service
 from services.settings import Settings
 
@@ -19,7 +19,10 @@ RETRY_S = 5
 Heard = str | Result
 """A piece of an answer, or all of it: the last that is heard."""
 
-_asking = threading.BoundedSemaphore(MAX_CLIENTS)
+MOST_BACK_TESTS = 2  # that run or wait, so that they leave room for questions
+
+_asking = threading.BoundedSemaphore(MAX_CLIENTS - MOST_BACK_TESTS)
+_trying = threading.BoundedSemaphore(MOST_BACK_TESTS)
 
 
 async def heard(settings: Settings, request: Request) -> AsyncIterator[Heard]:
@@ -29,7 +32,8 @@ async def heard(settings: Settings, request: Request) -> AsyncIterator[Heard]:
         AnswersAway, AnswerBrokenOff, and what `services.requests.respond` raises.
     """
     refuse_early(request)
-    if not _asking.acquire(blocking=False):
+    slot = _trying if isinstance(request, BackTestRequest) else _asking
+    if not slot.acquire(blocking=False):
         raise AnswersAway(retry_after_s=RETRY_S)
     loop = asyncio.get_running_loop()
     came: asyncio.Queue[Heard | Exception] = asyncio.Queue()
@@ -44,7 +48,7 @@ async def heard(settings: Settings, request: Request) -> AsyncIterator[Heard]:
         except Exception as error:  # noqa: BLE001 - the top of a thread; whoever listens raises it
             tell(error)
         finally:
-            _asking.release()
+            slot.release()
 
     threading.Thread(target=ask, name="ask", daemon=True).start()
     while isinstance(what := await came.get(), str):

@@ -4,6 +4,7 @@ A key of some streams deals with the rules that name only such; one of all strea
 at what is yet to come, is not there for it. Paths of webhooks are never given back.
 """
 
+import asyncio
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Query
@@ -22,14 +23,17 @@ from services.alerts.rules import (
     rule_of,
 )
 from services.api.access import Caller, Operator, Viewer
-from services.api.errors import NotAllowed
+from services.api.asking import result_of
+from services.api.errors import NotAllowed, RangeTooLong
 from services.api.given import Given, GivenHere
 from services.api.text import Text
-from services.errors import NoSuchRule
+from services.errors import BadRule, NoSuchRule
+from services.requests import BackTested, BackTestRequest, spans_of
 from services.wiring import rules_of
 from streaming.messages import NS_PER_S, StreamId
 
 MOST_TOLD = 16  # by one rule
+MOST_TESTED_S = 86_400.0  # of all streams together
 
 routes = APIRouter(prefix="/v1/rules", tags=["alerts"])
 
@@ -91,6 +95,23 @@ class RuleToAdd(BaseModel):
     to: Annotated[list[Text], Field(min_length=1, max_length=MOST_TOLD)] = ["log", "kafka"]
 
 
+class RuleToTest(BaseModel):
+    """A rule by its name, or a sentence and what `longwatch rule test` takes with it."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    rule: StreamId | None = None
+    sentence: Text | None = None
+    for_s: Seconds = 0
+    cooldown_s: Seconds = COOLDOWN_NS / NS_PER_S
+    threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
+    schedule: Text | None = None
+    streams: list[StreamId] = []
+    """Which streams are looked at: those of the rule, or all, where none is named."""
+    since: Text | None = None
+    until: Text | None = None
+
+
 @routes.get("", summary="The rules")
 def list_rules(
     given: GivenHere,
@@ -134,6 +155,14 @@ def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Opera
     return ShownRule.of(rule)
 
 
+@routes.post("/test", summary="What a rule would have raised; nobody is told")
+async def test_rule(to_test: RuleToTest, given: GivenHere, caller: Viewer) -> BackTested:
+    request = await asyncio.to_thread(_tested, to_test, given, caller)
+    tried = await result_of(given.stores.settings, request)
+    assert isinstance(tried, BackTested)
+    return tried
+
+
 @routes.get("/{name}", summary="One rule, and how far it has come")
 def get_rule(name: str, given: GivenHere, caller: Viewer) -> RuleInFull:
     rule = _rule(name, given, caller)
@@ -160,6 +189,44 @@ def pause_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
 def resume_rule(name: str, given: GivenHere, caller: Operator) -> ShownRule:
     _rule(name, given, caller)
     return ShownRule.of(rules_of(given.stores).resume(name, ends_of(given.stores.record)))
+
+
+def _tested(to_test: RuleToTest, given: Given, caller: Caller) -> BackTestRequest:
+    """What is asked of the service that answers.
+
+    Raises:
+        BadRule, NoSuchRule, NoSuchStream, TimeError, RangeTooLong, StoreError
+    """
+    rule = _rule_to_test(to_test, given, caller)
+    named = tuple(dict.fromkeys(to_test.streams)) or rule.streams
+    request = BackTestRequest(
+        text=rule.sentence,
+        streams=caller.within(named, given.stores.registry.names),
+        since=to_test.since,
+        until=to_test.until,
+        asked_at=given.now_at(),
+        rule=rule,
+    )
+    length_s = sum(span.duration_s for span in spans_of(request, given.stores))
+    if length_s > MOST_TESTED_S:
+        raise RangeTooLong(length_s=length_s, most_s=MOST_TESTED_S)
+    return request
+
+
+def _rule_to_test(to_test: RuleToTest, given: Given, caller: Caller) -> Rule:
+    if to_test.rule is not None and to_test.sentence is None:
+        return _rule(to_test.rule, given, caller)
+    if to_test.rule is not None or to_test.sentence is None:
+        raise BadRule("either a rule or a sentence is tested")
+    return rule_of(
+        name="test",
+        sentence=to_test.sentence,
+        for_ns=round(to_test.for_s * NS_PER_S),
+        cooldown_ns=round(to_test.cooldown_s * NS_PER_S),
+        threshold=to_test.threshold,
+        schedule=to_test.schedule,
+        added_at=given.now_at(),
+    )
 
 
 def _rule(name: str, given: Given, caller: Caller) -> Rule:

@@ -10,6 +10,7 @@ import pytest
 from services.alerts.book import RuleBook
 from services.alerts.machine import step
 from services.alerts.rules import Rule
+from services.api import rules
 from services.api.keys import Role
 from services.registry import NewStream
 from services.settings import Settings
@@ -156,8 +157,8 @@ def test_a_key_for_some_streams_deals_with_their_rules_and_alerts_only(
             return client.post("/v1/rules", json=new, headers=headers).status_code
 
         def names(headers: dict[str, str]) -> list[str]:
-            rules = client.get("/v1/rules", headers=headers).json()["rules"]
-            return [one["name"] for one in rules]
+            found = client.get("/v1/rules", headers=headers).json()["rules"]
+            return [one["name"] for one in found]
 
         assert (add(pond, "x"), add(pond, "x", "cam"), add(pond, "x", "pond", "cam")) == (
             403,
@@ -176,8 +177,55 @@ def test_a_key_for_some_streams_deals_with_their_rules_and_alerts_only(
                 said = client.request(method, f"/v1/rules/{hidden}{path}", headers=cam)
                 assert said.status_code == 404
                 assert said.json()["detail"].startswith("no such rule, or")
+        for to_test in ({"rule": "all"}, {"sentence": "a light", "streams": ["pond"]}):
+            assert client.post("/v1/rules/test", json=to_test, headers=cam).status_code == 404
         assert client.get("/v1/alerts", headers=cam).json()["alerts"] == []
         assert len(client.get("/v1/alerts", headers=pond).json()["alerts"]) == 1
         hidden_stream = client.get("/v1/alerts", params={"stream": "pond"}, headers=cam)
         assert hidden_stream.status_code == 404
         assert names(everywhere) == ["all", "both", "p"]
+
+
+def test_a_rule_is_tried_on_what_is_remembered(settings: Settings) -> None:
+    to_test = {"sentence": "a light shines", "cooldown_s": 0}
+    with api(settings) as client:
+        tried = client.post("/v1/rules/test", json=to_test).json()
+        assert [one["span"]["start_ns"] // 10**9 for one in tried["alerts"]] == [12, 34]
+        assert (tried["clips"], tried["watched_s"]) == (5, 45)
+        later = client.post("/v1/rules/test", json={**to_test, "since": "0:00:30"}).json()
+        assert len(later["alerts"]) == 1
+        client.post("/v1/rules", json={"sentence": "a light", "name": "r", "cooldown_s": 600})
+        assert len(client.post("/v1/rules/test", json={"rule": "r"}).json()["alerts"]) == 1
+        assert client.get("/v1/alerts").json()["alerts"] == []
+    with api(settings, answers=False) as client:
+        away = client.post("/v1/rules/test", json=to_test)
+        assert (away.status_code, away.json()["kind"]) == (503, "AnswersAway")
+
+
+@pytest.mark.parametrize(
+    ("to_test", "status", "kind"),
+    [
+        ({}, 422, "BadRule"),
+        ({"rule": "r", "sentence": "a light"}, 422, "BadRule"),
+        ({"rule": "none"}, 404, "NoSuchRule"),
+        ({"sentence": "the"}, 422, "BadRule"),
+        ({"sentence": "a light", "streams": ["none"]}, 404, "NoSuchStream"),
+        ({"sentence": "a light", "since": "soon"}, 422, "BadTime"),
+        ({"sentence": "a light", "to": ["log"]}, 422, "BadRequest"),
+    ],
+)
+def test_what_cannot_be_tried_is_refused(
+    client: httpx2.Client, to_test: dict[str, Any], status: int, kind: str
+) -> None:
+    refused = client.post("/v1/rules/test", json=to_test)
+
+    assert (refused.status_code, refused.json()["kind"]) == (status, kind)
+
+
+def test_no_more_is_tried_than_a_day(
+    client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "MOST_TESTED_S", 44.0)
+    refused = client.post("/v1/rules/test", json={"sentence": "a light"})
+
+    assert (refused.status_code, refused.json()["kind"]) == (422, "RangeTooLong")
