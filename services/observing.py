@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from memory.errors import StoreError
 from memory.values import StreamSpec
 from services.actions import Action, action_for
+from services.following import FOLLOWED
 from services.locks import Service
-from services.parts import FOLLOWED, Parts
+from services.parts import Parts
 from services.progress import StreamProgress, is_recording, progress_of
 from services.readiness import Readiness
 from streaming.bus import lag

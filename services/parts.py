@@ -19,6 +19,7 @@ from services.alerts.webhooks import Webhooks
 from services.analyse import Analyst, Sampled, Sampling, policy_of
 from services.behind import BackPressure, Limit
 from services.capture import CaptureParts, Supervisor
+from services.following import FOLLOWED, NOT_WAITED_FOR
 from services.forget import everything
 from services.index import IndexKeeper
 from services.locks import Service
@@ -50,15 +51,6 @@ from streaming.topics import TOPICS
 
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
 SWEEP_EVERY_S = 3600.0
-FOLLOWED = (
-    (TOPIC_SEGMENTS, Service.ANALYSE),
-    (TOPIC_CLIPS, Service.INDEX),
-    (TOPIC_CLIPS, Service.ALERTS),
-    (TOPIC_CLIPS, Service.SUMMARISE),
-)
-"""Which group follows which topic."""
-NOT_WAITED_FOR = (Service.ALERTS, Service.SUMMARISE)
-"""Who may run no more, and reads from the record what it missed."""
 
 log = logging.getLogger(__name__)
 

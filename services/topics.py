@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.errors import DataDirectoryEmpty, SettingsError
+from services.following import FOLLOWED, NOT_WAITED_FOR
 from services.locks import alone
-from services.parts import FOLLOWED, NOT_WAITED_FOR
 from services.settings import Settings
 from services.wiring import kafka, opened_bus
 from streaming.bus import Bounds, Bus, lag

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 
 from memory.errors import StoreError
 from services.actions import Action, action_for
+from services.following import FOLLOWED
 from services.health import Face
 from services.index import IndexKeeper
 from services.locks import Service, alone
 from services.metrics import Metrics
 from services.observing import LOOK_EVERY_S, Observer
 from services.parts import (
-    FOLLOWED,
     Parts,
     analyst_of,
     indexer_of,

@@ -8,8 +8,8 @@ import pytest
 
 from memory.dump import dump
 from services.capture import CaptureParts, StreamCapture
+from services.following import FOLLOWED
 from services.locks import Service, is_running, serving
-from services.parts import FOLLOWED
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import opened, opened_bus, wall_clock
