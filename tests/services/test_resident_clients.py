@@ -3,6 +3,7 @@
 import json
 import logging
 import threading
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from services import resident
 from services.errors import AnswerBrokenOff, AnswerFailed, NoSuchStream, QuestionTooLong
 from services.requests import (
+    AskRequest,
+    BackTestRequest,
     OnText,
     Request,
     Result,
@@ -20,6 +23,7 @@ from services.requests import (
 from services.resident import Declined, Resident, ask_service
 from services.settings import Settings, load_settings
 from services.wiring import now_at
+from tests.services.alerts.looks import rule
 from tests.services.asking import (
     NOTHING,
     PATIENCE_S,
@@ -246,3 +250,33 @@ def test_another_model_or_time_zone_is_left_to_who_asks(bare: Settings, tmp_path
         for changes, result in cases:
             assert ask_service(bare, ask_request(**changes), on_text=print) == result
     assert model_named(bare) is None
+
+
+@pytest.mark.parametrize("ends_by", ["client", "service"])
+def test_a_back_test_keeps_no_question_waiting_and_ends_when_nobody_listens(
+    bare: Settings, ends_by: str
+) -> None:
+    begun, ended = threading.Event(), threading.Event()
+
+    def respond(request: Request, on_text: OnText) -> Result:
+        if isinstance(request, AskRequest):
+            return NOTHING
+        begun.set()
+        try:
+            while True:
+                on_text("0:00:10")
+                time.sleep(0.01)
+        finally:
+            ended.set()
+
+    asked = {"text": "a fox", "asked_at": now_at(), "rule": rule("a fox")}
+    with serving(bare, respond) as stop, connected(bare) as trying:
+        trying.sendall(line_of(BackTestRequest.model_validate(asked)))
+        assert begun.wait(PATIENCE_S)
+        assert ask_service(bare, ask_request(), on_text=print) == NOTHING
+        assert not ended.is_set()
+        if ends_by == "client":
+            trying.close()
+        else:
+            stop.set()
+        assert ended.wait(PATIENCE_S)
