@@ -42,14 +42,28 @@ class Processor:
             raise CheckpointUnreadable(path, f"its tokenizer has no {VIDEO} token")
         return cls(tokenizer, layout)
 
-    def prompt_ids(self, prompt: str, clips: Sequence[Frames] = ()) -> list[int]:
-        """Ids of a user's turn, up to where the assistant begins to write."""
+    def turn(self, prompt: str) -> str:
+        """A user's turn as text, up to where the assistant begins to write."""
         text = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": prompt}], tokenize=False, add_generation_prompt=True
         )
-        parts = str(text).split(VIDEO)
+        return str(text)
+
+    def prompt_ids(self, prompt: str, clips: Sequence[Frames] = ()) -> list[int]:
+        return self.ids_with_clips(self.turn(prompt), clips)
+
+    def ids_with_clips(self, text: str, clips: Sequence[Frames]) -> list[int]:
+        """Ids of a text, with those of a clip in each of its places.
+
+        Raises:
+            ValueError: not as many places as clips.
+        """
+        parts = text.split(VIDEO)
         if len(parts) != len(clips) + 1:
-            raise ValueError(f"the prompt has {len(parts) - 1} places for {len(clips)} clips")
+            raise ValueError(
+                f"the prompt has {len(parts) - 1} places for {len(clips)} clips; "
+                f"write one {VIDEO} for each"
+            )
         ids = self.text_ids(parts[0])
         for clip, part in zip(clips, parts[1:], strict=True):
             ids += self.clip_ids(clip)

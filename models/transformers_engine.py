@@ -3,7 +3,6 @@
 Shape letters: see `models.engine`.
 """
 
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json
 from torch import Tensor
 
+from models.checkpoint import ENCODER_PARTS, weights_hash
 from models.engine import ClipTokens, EncodedClip, LeadIn
 from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply
 from models.generate import greedy, next_logits
 from models.grammar import Grammars, most_likely
 from models.layout import StreamLayout
+from models.lead_in import led_into
 from models.preprocess import to_pixels
 from models.processor import Frames, Processor
 from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
@@ -31,7 +32,6 @@ from models.video_llm import LongwatchForConditionalGeneration
 MAX_NOTE_TOKENS, MAX_PLAN_TOKENS, MAX_ANSWER_TOKENS = 256, 128, 160
 MAX_ANSWER_CLIPS = 2
 """Clips whose tokens are read while an answer is written; what training shows at most."""
-ENCODER_PARTS = ("vision_tower.", "projector.")
 
 Reply = TypeVar("Reply", bound=BaseModel)
 
@@ -49,8 +49,11 @@ class TransformersEngine:
             vocab_size=model.config.text_config.vocab_size,
             end_id=processor.end_token_id,
         )
-        self._weights_hash = weights_hash(model, ("",))
-        self._encoder_hash = weights_hash(model, ENCODER_PARTS)
+        weights = sorted(model.state_dict().items())
+        self._weights_hash = weights_hash(weights)
+        self._encoder_hash = weights_hash(
+            (name, weight) for name, weight in weights if name.startswith(ENCODER_PARTS)
+        )
 
     @classmethod
     def load(
@@ -225,27 +228,9 @@ class TransformersEngine:
         tokens = np.concatenate([clip.tokens_KD for clip in clips])
         return ids, torch.from_numpy(tokens).float().to(self.model.device)
 
-    @torch.inference_mode()
     def led_into(self, clip: ClipTokens, lead_in: LeadIn) -> ClipTokens:
-        """One row of frames: the last of the clip before, at negative times, and the clip's."""
         self._check(lead_in.clip)
-        before = lead_in.clip
-        first = int(np.searchsorted(before.times_s_T, lead_in.ends_s - self.lead_in_s))
-        kept_K = before.frame_K >= first
-        times_s_T = before.times_s_T[first:] - np.float32(lead_in.ends_s)
-        when_K, to_K = (
-            self.model.shares_of_clip(times_T[before.frame_K[kept_K]]).to(self.model.device)
-            for times_T in (before.times_s_T, before.times_s_T - np.float32(lead_in.ends_s))
-        )
-        tokens_KD = torch.from_numpy(before.tokens_KD[kept_K]).float().to(self.model.device)
-        moved_KD = self.model.projector.moved(tokens_KD, when_K, to_K).to(torch.float16)
-        return ClipTokens(
-            tokens_KD=np.concatenate([moved_KD.cpu().numpy(), clip.tokens_KD]),
-            frame_K=np.concatenate([before.frame_K[kept_K] - first, clip.frame_K + len(times_s_T)]),
-            times_s_T=np.concatenate([times_s_T, clip.times_s_T]),
-            layout_id=clip.layout_id,
-            encoder_id=clip.encoder_id,
-        )
+        return led_into(clip, lead_in, projector=self.model.projector, layout=self.layout)
 
     def _check(self, clip: ClipTokens) -> None:
         if clip.layout_id != self.layout_id:
@@ -290,13 +275,3 @@ def _without_last_items(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can 
     fields = cast(dict[str, Any], value)
     last, items = list(fields.items())[-1]
     return {**fields, last: items[:-1]} if isinstance(items, list) else fields
-
-
-def weights_hash(model: torch.nn.Module, prefixes: tuple[str, ...]) -> str:
-    """Content hash of the parameters whose names begin with one of `prefixes`."""
-    digest = hashlib.sha256()
-    for name, parameter in sorted(model.state_dict().items()):
-        if name.startswith(prefixes):
-            digest.update(name.encode())
-            digest.update(parameter.detach().cpu().float().numpy().tobytes())
-    return digest.hexdigest()[:12]
