@@ -5,6 +5,7 @@
 .PHONY: help setup demo test check fix bench lock clean
 
 EXTRAS ?= cpu,dev
+TESTED := $(EXTRAS),sglang-cpu
 PYTEST_ARGS ?=
 BENCHMARKS ?= decode compression "accuracy --work longwatch-bench" "ingest --work longwatch-bench" "live --work longwatch-bench" bus "latency --work longwatch-bench" "cameras --work longwatch-bench" report
 BIN := .venv/bin
@@ -20,10 +21,12 @@ demo: setup ## Watch half an hour of video, then ask about it
 	@$(BIN)/longwatch demo
 	@echo "To have the command longwatch in this shell: source .venv/bin/activate"
 
-test: setup ## Run all tests
+test: ## Run all tests
+	@EXTRAS=$(TESTED) bash .ci/setup
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: setup ## Lint, format, types and the arrows between the folders
+check: ## Lint, format, types and the arrows between the folders
+	@EXTRAS=$(TESTED) bash .ci/setup
 	@echo "ruff check" && $(BIN)/ruff check $(PACKAGES)
 	@echo "ruff format" && $(BIN)/ruff format --check $(PACKAGES)
 	@echo "pyright" && PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
@@ -37,7 +40,8 @@ bench: ## Measure, and write benchmarks/results (hours; one alone: BENCHMARKS=de
 	@EXTRAS=$(EXTRAS),bench bash .ci/setup
 	@for each in $(BENCHMARKS); do $(BIN)/python -m benchmarks.$$each || exit 1; done
 
-lock: setup ## Write constraints.txt anew from what .venv holds
+lock: ## Write constraints.txt anew from what .venv holds
+	@EXTRAS=$(TESTED) bash .ci/setup
 	@$(BIN)/python .ci/lock.py >.venv/constraints.txt
 	@mv .venv/constraints.txt constraints.txt
 

@@ -26,6 +26,11 @@ COMPACT = {"whitespace_flexible": False, "key_separator": ":", "item_separator":
 """JSON without a blank that says nothing."""
 
 
+def schema_text(schema: type[BaseModel]) -> str:
+    """A schema as llguidance is told it, here and in a model server."""
+    return json.dumps({**schema.model_json_schema(), "x-guidance": COMPACT})
+
+
 class Grammars:
     """Makes a `Writing` for each reply, with one tokenizer."""
 
@@ -35,8 +40,7 @@ class Grammars:
 
     def writing(self, schema: type[BaseModel]) -> "Writing":
         """What begins to be written and shall be of that shape."""
-        told = json.dumps({**schema.model_json_schema(), "x-guidance": COMPACT})
-        grammar = LLMatcher.grammar_from_json_schema(told)
+        grammar = LLMatcher.grammar_from_json_schema(schema_text(schema))
         return Writing(LLMatcher(self._tokens, grammar), self._tokens.vocab_size)
 
 

@@ -23,6 +23,7 @@ from services import (
     cli_questions,
     cli_rules,
     cli_run,
+    cli_serving,
     cli_summaries,
     cli_topics,
     cli_training,
@@ -99,6 +100,7 @@ def common(
 
 
 cli_run.register(app)
+cli_serving.register(app)
 
 
 @app.command()

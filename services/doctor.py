@@ -28,7 +28,7 @@ OPTIONAL = {
     "kafka": ("kafka", "a shared log instead of SQLite, where LONGWATCH_KAFKA is set"),
     "redis": ("redis", "a shared record instead of SQLite, where LONGWATCH_REDIS is set"),
     "ray": ("ray", "analysis on several machines, with --on ray"),
-    "sglang": ("sglang", "a model server instead of one in process; not used in this version"),
+    "sglang": ("sglang", "a model server, with longwatch serve-model"),
 }
 
 

@@ -32,6 +32,9 @@ ServiceError
 ├── ModelUnavailable            the model that the settings name cannot be loaded
 ├── NotOurCheckpoint            a model that cannot be trained or measured in this process
 ├── NothingToLearn              a data set holds nothing that can be learnt from
+├── ModelServerError
+│   ├── ModelServerMissing      SGLang is not installed
+│   └── ModelServerFailed       it cannot start, or go on
 ├── NoSuchFiles                 nothing to take in is there
 ├── AddressUnusable             nothing can listen where a service is told to
 ├── ClusterError
@@ -270,6 +273,23 @@ class NothingToLearn(ServiceError):
             "make it anew with: longwatch dataset build"
         )
         self.folder = folder
+
+
+class ModelServerError(ServiceError):
+    """The model cannot be served."""
+
+
+class ModelServerMissing(ModelServerError):
+    def __init__(self) -> None:
+        super().__init__(
+            "SGLang is not installed; docs/model.md says how it is, on a GPU and on the CPU"
+        )
+
+
+class ModelServerFailed(ModelServerError):
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the model server cannot go on ({reason}); its log above says more")
+        self.reason = reason
 
 
 class NoSuchFiles(ServiceError):

@@ -71,11 +71,16 @@ def load_engine(settings: Settings) -> WatchingEngine:
     transformers_logging.disable_progress_bar()
     if settings.device != "cpu" and not torch.cuda.is_available():
         raise ModelUnavailable(str(settings.model), reason="torch finds no GPU")
-    threads = settings.model_threads or max(1, (os.cpu_count() or 1) - SPARED_CORES)
+    threads = model_threads(settings)
     try:
         return TransformersEngine.load(settings.model, num_threads=threads, device=settings.device)
     except CheckpointUnreadable as error:
         raise ModelUnavailable(str(settings.model), reason=error.why) from error
+
+
+def model_threads(settings: Settings) -> int:
+    """CPU threads that the model computes with."""
+    return settings.model_threads or max(1, (os.cpu_count() or 1) - SPARED_CORES)
 
 
 def open_decoding(settings: Settings) -> Decoding:

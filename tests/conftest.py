@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
@@ -19,6 +19,9 @@ import pytest
 from services.settings import load_settings
 from tests.memory.redis_server import RedisServer, clear, fresh_url
 from tests.streaming.kafka_server import KafkaServer, cache_folder, serving
+
+if TYPE_CHECKING:
+    from tests.services.on_sglang.model_server import ModelServer
 
 ROOT = Path(__file__).resolve().parent.parent
 FOOTAGE = ROOT.parent / "shared" / "footage"
@@ -156,6 +159,20 @@ def kafka_servers(request: pytest.FixtureRequest, pytestconfig: pytest.Config) -
         return named
     server: KafkaServer = request.getfixturevalue("kafka_server")
     return server.servers
+
+
+@pytest.fixture(scope="session")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[ModelServer]":
+    """A model server, started when the first test needs it, and stopped well at the end."""
+    from tests.services.on_sglang.model_server import ModelServer
+
+    server = ModelServer(tmp_path_factory.mktemp("served"))
+    try:
+        server.until_ready()
+        yield server
+        assert server.stop() == 0, server.log.read_text()[-3000:]
+    finally:
+        server.kill()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""Our model served by SGLang: the only folder of services that imports it, where it needs it."""
