@@ -17,7 +17,7 @@ README = ROOT / "README.md"
 CONFIGURATION = (ROOT / "docs" / "configuration.md").read_text()
 OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 COMMANDS = {
-    command.callback.__name__: command.callback
+    command.callback.__name__.replace("_", "-"): command.callback
     for command in app.registered_commands
     if command.callback is not None
 }

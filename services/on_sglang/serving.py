@@ -77,6 +77,7 @@ def environment(settings: Settings) -> dict[str, str]:
     if settings.device == "cpu":
         told |= {
             "CUDA_VISIBLE_DEVICES": "",  # else SGLang asks for its kernels
+            "TORCH_COMPILE_DISABLE": "1",  # it would need a C++ compiler, and a minute
             "OMP_NUM_THREADS": str(model_threads(settings)),
         }
     return told
@@ -112,7 +113,11 @@ def most_tokens(config: LongwatchConfig) -> int:
 def check_free(host: str, port: int) -> None:
     """Raises AddressUnusable: nothing can listen there. SGLang would say so after a minute."""
     try:
-        socket.create_server((host, port)).close()
-    except (OSError, OverflowError) as error:
-        reason = reason_of(error) if isinstance(error, OSError) else str(error)
-        raise AddressUnusable(f"{host}:{port}", option="--port", reason=reason) from error
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        raise AddressUnusable(
+            f"{host}:{port}", option="--host or --port", reason=reason_of(error)
+        ) from error

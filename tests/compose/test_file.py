@@ -12,11 +12,12 @@ from services.locks import Service
 from services.settings import Settings, load_settings
 from tests.compose.topology import Container, containers, read, shipped
 from tests.conftest import ROOT
-from tests.test_docs import COMMANDS, OPERATIONS
+from tests.test_docs import COMMANDS, OPERATIONS, options_of
 
 ALL = containers()
 OURS = [one for one in ALL.values() if one.is_ours]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
+DOCKERFILE_SGLANG = (ROOT / "deploy" / "sglang.Dockerfile").read_text()
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 PROMETHEUS = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())
 PROVISIONED = ROOT / "deploy" / "grafana"
@@ -39,7 +40,10 @@ def test_a_command_exists(one: Container) -> None:
     command, *arguments = one.command
 
     assert command in COMMANDS
-    assert arguments in [[service] for service in Service] if command == "run" else not arguments
+    if command == "run":
+        assert arguments in [[service] for service in Service]
+    else:
+        assert {word for word in arguments if word.startswith("--")} <= options_of(command)
 
 
 @ours
@@ -56,9 +60,11 @@ def test_a_health_check_asks_for_a_path_that_is_served_where_it_is_served(one: C
     if one.command == ("topics",):
         assert one.settings["healthcheck"] == {"disable": True}
         return
-    port = one.environment["LONGWATCH_HEALTH"].rpartition(":")[2]
+    port, path = one.environment["LONGWATCH_HEALTH"].rpartition(":")[2], READY
+    if one.name == "model":
+        port, path = one.command[-1], "/health"
 
-    assert f"http://127.0.0.1:{port}{READY}" in one.health_check[-1]
+    assert f'"http://127.0.0.1:{port}{path}"' in one.health_check[-1]
 
 
 @every
@@ -135,15 +141,26 @@ def test_redis_loses_and_evicts_nothing() -> None:
     assert options["--maxmemory-policy"] == "noeviction"
 
 
-def test_the_image_is_made_of_what_there_is_and_runs_as_nobody_special() -> None:
-    for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", DOCKERFILE, re.MULTILINE):
+def test_the_model_server_is_the_version_that_the_plug_in_is_written_for() -> None:
+    (wanted,) = EXTRAS["sglang"]
+
+    assert f"FROM lmsysorg/sglang:v{wanted.removeprefix('sglang==')}\n" in DOCKERFILE_SGLANG
+
+
+@pytest.mark.parametrize("dockerfile", [DOCKERFILE, DOCKERFILE_SGLANG])
+def test_an_image_is_made_of_what_there_is_and_runs_as_nobody_special(dockerfile: str) -> None:
+    for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", dockerfile, re.MULTILINE):
         assert all((ROOT / source).exists() for source in sources.split())
+    assert dockerfile.index("\nUSER longwatch") < dockerfile.index("\nENTRYPOINT")
+    assert 'ENTRYPOINT ["longwatch"]' in dockerfile
+    assert "USER" not in dockerfile[dockerfile.index("\nENTRYPOINT") :]
+
+
+def test_what_is_installed_in_it_are_extras_that_there_are() -> None:
     built = [re.findall(r"^ARG EXTRAS=(\S+)$", DOCKERFILE, re.MULTILINE)[0]]
-    built += [one.settings["build"]["args"]["EXTRAS"] for one in OURS]
+    built += [one.settings["build"]["args"]["EXTRAS"] for one in OURS if one.name != "model"]
+
     assert all(set(extras.split(",")) <= EXTRAS.keys() for extras in built)
-    assert DOCKERFILE.index("\nUSER longwatch") < DOCKERFILE.index("\nENTRYPOINT")
-    assert 'ENTRYPOINT ["longwatch"]' in DOCKERFILE
-    assert "USER" not in DOCKERFILE[DOCKERFILE.index("\nENTRYPOINT") :]
 
 
 def test_prometheus_asks_every_service_where_it_tells() -> None:
