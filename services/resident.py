@@ -143,10 +143,11 @@ class Resident:
         def tell(reply: Reply) -> None:
             loop.call_soon_threadsafe(replies.put_nowait, reply)
 
-        if isinstance(request, BackTestRequest):
-            self._trying.submit(self._answer, request, reader.at_eof, tell)
-        else:
-            self._answering.submit(self._answer, request, reader.at_eof, tell)
+        def is_gone() -> bool:
+            return reader.at_eof() or writer.is_closing()
+
+        pool = self._trying if isinstance(request, BackTestRequest) else self._answering
+        pool.submit(self._answer, request, is_gone, tell)
         while isinstance(reply := await replies.get(), Said):
             await _send(writer, reply)
         await _send(writer, reply)
