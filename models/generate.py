@@ -17,6 +17,12 @@ from transformers import DynamicCache
 from models.grammar import most_likely
 from models.video_llm import LongwatchForConditionalGeneration
 
+LOOP_TIMES, LOOP_TOKENS, LOOP_SIZES = 5, 16, range(1, 33)
+"""How often a piece of how many tokens is said in a row when nothing else will come any more.
+
+Notes of footage that a model knows say a thing three times in a row at most.
+"""
+
 
 @torch.inference_mode()
 def next_logits(
@@ -38,10 +44,11 @@ def greedy(
     max_new_tokens: int,
     choose: Callable[[Tensor], int] = most_likely,
 ) -> Iterator[int]:
-    """Yield the ids of the reply as they come, without the end token."""
+    """Yield the ids of the reply as they come, without the end token, until it goes in circles."""
     decoder = model.language_model
     cache = DynamicCache(config=model.config.text_config)
     embeds = model.inputs_embeds(torch.tensor([ids], device=model.device), visual_XD)
+    written: list[int] = []
     for _ in range(max_new_tokens):
         hidden_1LD = decoder.model(
             inputs_embeds=embeds, past_key_values=cache, use_cache=True
@@ -50,7 +57,20 @@ def greedy(
         if token == end_id:
             return
         yield token
+        written.append(token)
+        if goes_round(written):
+            return
         embeds = model.get_input_embeddings()(torch.tensor([[token]], device=model.device))
+
+
+def goes_round(ids: Sequence[int]) -> bool:
+    """Whether the last tokens are one piece, over and over."""
+    for size in LOOP_SIZES:
+        length = max(LOOP_TIMES * size, LOOP_TOKENS)
+        tail = ids[-length:]
+        if len(tail) == length and tail[size:] == tail[:-size]:
+            return True
+    return False
 
 
 @torch.inference_mode()
