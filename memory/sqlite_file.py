@@ -225,7 +225,7 @@ def _translation(error: sqlite3.Error, where: str) -> StoreError | None:
         return StoreUnavailable(where, retry_after_s=1.0, detail=detail)
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN):
         return StoreReadOnly(where, detail=detail)
-    if code == sqlite3.SQLITE_FULL:
+    if code == sqlite3.SQLITE_FULL or extended == sqlite3.SQLITE_IOERR_SHMSIZE:
         return DiskFull(where)
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         return DamagedRecord(where, detail=detail)

@@ -42,9 +42,17 @@ def has_gpu() -> bool:
     return torch.cuda.is_available()
 
 
+def may_mount() -> bool:
+    """Whether this process has CAP_SYS_ADMIN, which root in a container may lack."""
+    status = Path("/proc/self/status").read_text()
+    [effective] = (line.split()[1] for line in status.splitlines() if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> 21 & 1)
+
+
 EXCUSES: dict[str, Callable[[], bool]] = {
     "real footage": lambda: not FOOTAGE.exists(),
     "GPU": lambda: not has_gpu(),
+    "may not mount": lambda: not may_mount(),
 }
 """A word of the reason that a test gives for being skipped, and whether that reason is true."""
 
