@@ -4,7 +4,8 @@ Footage of a seed that no training and no other benchmark saw is rendered and wa
 service; then rules of each kind are held against it, as `longwatch rule test` does. What is true is
 computed from the script alone. An alert is right if it overlaps a true time, give or take
 `SLACK_S`, and a true time is found if an alert overlaps it; more alerts than one of a true time are
-duplicates.
+duplicates, where each counts to the true time with which it has most in common. An alert of what
+was true for less than `LEAST_S` is neither right nor wrong.
 
 The baseline is what peers do: an alert for each clip whose caption says the words, without memory.
 Of rules over time it has none.
@@ -46,11 +47,12 @@ Times = list[tuple[float, float]]
 
 
 class Asked(NamedTuple):
-    """A rule, and when it is true."""
+    """A rule, when it is true, and when it is for so short that nobody need tell."""
 
     kind: str
     sentence: str
     true_s: Times
+    brief_s: Sequence[tuple[float, float]] = ()
 
 
 @dataclass
@@ -71,12 +73,20 @@ class Tally:
     def add(self, asked: Asked, alerts: Times) -> None:
         hits = [[one for one in alerts if overlap(one, true)] for true in asked.true_s]
         right = [one for one in alerts if any(overlap(one, true) for true in asked.true_s)]
+        alerts = [
+            one
+            for one in alerts
+            if one in right or not any(overlap(one, brief) for brief in asked.brief_s)
+        ]
+        nearest = Counter(
+            max(asked.true_s, key=lambda true, one=one: in_common(one, true)) for one in right
+        )
         self.rules += 1
         self.alerts += len(alerts)
         self.right += len(right)
         self.true += len(asked.true_s)
         self.found += sum(bool(some) for some in hits)
-        self.duplicates += sum(len(some) - 1 for some in hits if some)
+        self.duplicates += sum(count - 1 for count in nearest.values())
         if len(right) < len(alerts) or not all(hits):
             missed = sum(not some for some in hits)
             invented = len(alerts) - len(right)
@@ -104,6 +114,10 @@ def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] < other[1] + SLACK_S and other[0] < one[1] + SLACK_S
 
 
+def in_common(one: tuple[float, float], other: tuple[float, float]) -> float:
+    return min(one[1], other[1]) - max(one[0], other[0])
+
+
 def rules_of(timeline: Timeline) -> Iterator[Asked]:
     """Rules of each kind, about what happens most."""
     seen = [moment for moment in timeline.moments if moment.end_s - moment.start_s >= LEAST_S]
@@ -123,13 +137,15 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
         sentence = f'more than {OFTEN} "{event.plan_text}" within {OFTEN_S}s'
         yield Asked("more than", sentence, often(times_of(timeline, event)))
     for one, other in most_common(at_once(seen)):
-        true_s = [
+        both_s = [
             (max(a.start_s, b.start_s), min(a.end_s, b.end_s))
             for a in timeline.of(one)
             for b in timeline.of(other)
-            if min(a.end_s, b.end_s) - max(a.start_s, b.start_s) >= LEAST_S
+            if min(a.end_s, b.end_s) > max(a.start_s, b.start_s)
         ]
-        yield Asked("while", f'"{one.plan_text}" while "{other.plan_text}"', true_s)
+        true_s = [both for both in both_s if both[1] - both[0] >= LEAST_S]
+        brief_s = [both for both in both_s if both not in true_s]
+        yield Asked("while", f'"{one.plan_text}" while "{other.plan_text}"', true_s, brief_s)
 
 
 def most_common(things: Iterable[T]) -> list[T]:

@@ -10,6 +10,8 @@ Knows no model, no record, no bus and no clock.
 """
 
 from datetime import datetime
+from functools import reduce
+from itertools import chain, product
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -50,6 +52,11 @@ class Sighting(NamedTuple):
     probability: float
     clip_id: str
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether it is known when it began, closer than by its clip."""
+        return self.begun_ns < self.end_ns
+
 
 class Held(NamedTuple):
     """The condition, fulfilled."""
@@ -64,6 +71,7 @@ class Watch(BaseModel):
     """A rule on a stream: how far it has looked, what its condition waits for, and its alert.
 
     next_ns          up to where it has looked
+    before           when the claims were shown in the clip before, where that is known (While)
     since_ns         from when on a claim has not been shown (Absent)
     first            the last sighting that something may follow upon (Then)
     starts_ns        when the latest sightings began, the last of which ended at `last_end_ns`
@@ -76,6 +84,7 @@ class Watch(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")  # what an earlier version kept
 
     next_ns: int = 0
+    before: tuple[tuple[Sighting, ...], ...] = ()
     since_ns: int | None = None
     first: Sighting | None = None
     starts_ns: tuple[int, ...] = ()
@@ -112,7 +121,7 @@ def step(rule: Rule, condition: Condition, watch: Watch, look: Look) -> Step:
 def passed_over(rule: Rule, watch: Watch, until_ns: int) -> Step:
     """Go on to `until_ns` without having seen what is before it."""
     ended = _ended(rule, watch)
-    passed = {"next_ns": until_ns, "since_ns": None, "pending": None}
+    passed = {"next_ns": until_ns, "before": (), "since_ns": None, "pending": None}
     return ended._replace(watch=ended.watch.model_copy(update=passed))
 
 
@@ -124,13 +133,14 @@ def _weighed(
         case Shown():
             return watch, _shown(look.seen[0], look, keeps)
         case While():
-            return watch, _at_once(look, keeps)
+            return _at_once(watch, look, keeps)
         case Absent(_, for_ns):
             return _absent(watch, look, rule.threshold, for_ns)
         case Then(_, _, within_ns):
             return _followed(watch, look, rule.threshold, within_ns)
-        case MoreThan(count, _, within_ns):
-            return _counted(watch, look, rule.threshold, condition=(count, within_ns))
+        case MoreThan():
+            told_until_ns = watch.quiet_until_ns - rule.cooldown_ns
+            return _counted(watch, look, rule.threshold, condition, told_until_ns=told_until_ns)
 
 
 def _shown(seen: Seen, look: Look, at_least: float) -> Held | None:
@@ -141,21 +151,29 @@ def _shown(seen: Seen, look: Look, at_least: float) -> Held | None:
     return Held(start_ns, end_ns, seen.probability, (look.clip_id,))
 
 
-def _at_once(look: Look, at_least: float) -> Held | None:
+def _at_once(watch: Watch, look: Look, at_least: float) -> tuple[Watch, Held | None]:
     """Both at a common time; within one clip, where the times of neither are known.
 
     Of a claim that may be anywhere in the clip, nobody knows whether it met one whose times are.
+    What one clip tells of may have met what the next one tells of: notes begin a little before.
     """
-    if len({bool(seen.times_ns) for seen in look.seen}) > 1:
-        return None
     one, other = (_sightings(seen, look, at_least) for seen in look.seen)
-    common = [(max(a.start_ns, b.start_ns), min(a.end_ns, b.end_ns)) for a in one for b in other]
-    common = [times for times in common if times[0] < times[1]]
-    if not common:
-        return None
-    starts_ns, ends_ns = zip(*common, strict=True)
-    probability = min(seen.probability for seen in look.seen)
-    return Held(min(starts_ns), max(ends_ns), probability, (look.clip_id,))
+    one_before, other_before = watch.before or ((), ())
+    pairs = chain(product(one, other), product(one_before, other), product(one, other_before))
+    met = [
+        Held(
+            max(a.start_ns, b.start_ns),
+            min(a.end_ns, b.end_ns),
+            min(a.probability, b.probability),
+            _first_clips((a.clip_id,), (b.clip_id,)),
+        )
+        for a, b in pairs
+        if a.is_timed == b.is_timed
+    ]
+    met = [held for held in met if held.start_ns < held.end_ns]
+    timed = tuple(tuple(each for each in some if each.is_timed) for some in (one, other))
+    watch = watch.model_copy(update={"before": timed})
+    return watch, reduce(_joined, met) if met else None
 
 
 def _absent(watch: Watch, look: Look, at_least: float, for_ns: int) -> tuple[Watch, Held | None]:
@@ -199,10 +217,13 @@ def _follows(first: Sighting, one: Sighting) -> bool:
 
 
 def _counted(
-    watch: Watch, look: Look, at_least: float, *, condition: tuple[int, int]
+    watch: Watch, look: Look, at_least: float, condition: MoreThan, *, told_until_ns: int
 ) -> tuple[Watch, Held | None]:
-    """Sightings that touch are one; those count that began in time before the clip's end."""
-    count, within_ns = condition
+    """From when one more began than is allowed, for as long as they all lie within the time.
+
+    Sightings that touch are one; those count that began in time before the clip's end.
+    """
+    count, within_ns = condition.count, condition.within_ns
     starts_ns, last_end_ns = watch.starts_ns, watch.last_end_ns
     for one in _sightings(look.seen[0], look, at_least):
         if not starts_ns or one.start_ns > last_end_ns + JOINED_NS:
@@ -211,8 +232,10 @@ def _counted(
     watch = watch.model_copy(update={"starts_ns": starts_ns, "last_end_ns": last_end_ns})
     if len(starts_ns) <= count or starts_ns[0] < look.span.end_ns - within_ns:
         return watch, None
+    if watch.alert is None and starts_ns[-1] < told_until_ns:
+        return watch, None  # all of them were seen when an alert told of them, which a gap ended
     known = max(look.seen[0].probability, watch.alert.probability if watch.alert else 0.0)
-    return watch, Held(starts_ns[0], look.span.end_ns, known, (look.clip_id,))
+    return watch, Held(starts_ns[-1], look.span.end_ns, known, (look.clip_id,))
 
 
 def _sightings(seen: Seen, look: Look, at_least: float) -> list[Sighting]:

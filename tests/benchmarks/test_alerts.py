@@ -12,6 +12,16 @@ def test_alerts_are_counted_as_events() -> None:
     assert tally.wrong == ["a: 1 missed, 1 invented"]
 
 
+def test_an_alert_counts_to_one_true_time_and_to_none_that_is_too_short() -> None:
+    tally = Tally()
+    both = Asked("while", "a", [(10, 14), (16, 30)], brief_s=[(60, 60.5)])
+    tally.add(both, [(11, 16), (17, 30), (61, 62), (90, 91)])
+
+    assert (tally.right, tally.alerts, tally.found, tally.true) == (2, 3, 2, 2)
+    assert tally.duplicates == 0
+    assert tally.wrong == ["a: 0 missed, 1 invented"]
+
+
 def test_an_absence_is_true_from_when_it_has_lasted() -> None:
     times_s = [(100.0, 110.0), (110.0 + ABSENT_S + 50, 800.0)]
 

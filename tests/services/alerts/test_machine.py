@@ -39,7 +39,7 @@ SENTENCES = ("a fox", WHILE, THEN, ABSENT, MORE)
         (ABSENT, "a...a", ["new 10-40", "end 10-40"]),
         (ABSENT, "..-..", []),
         (ABSENT, "..-...", ["new 30-60"]),
-        (MORE, "a.a.a...", ["new 0-50", "end 0-60"]),
+        (MORE, "a.a.a...", ["new 40-50", "end 40-60"]),
         (MORE, "aaaaa", []),
         (MORE, "a.a...a", []),
     ],
@@ -86,6 +86,34 @@ def test_while_takes_a_common_time_where_times_are_known(
     fox: tuple[tuple[int, int], ...], heron: tuple[tuple[int, int], ...], told: list[str]
 ) -> None:
     assert in_short(followed(rule(WHILE), [look(0, [Seen(0.9, fox), Seen(0.9, heron)])])) == told
+
+
+def test_what_two_clips_tell_of_may_have_met() -> None:
+    """Notes tell of what began a little before their clip."""
+    fox, heron = ((6 * S, 10 * S),), ((9 * S, 13 * S),)
+    first, then = look(0, [Seen(0.9, fox), Seen(0.0)]), look(1, [Seen(0.0), Seen(0.9, heron)])
+    later, calm = look(2, [Seen(0.0), Seen(0.9, heron)]), look(2, [Seen(0.0), Seen(0.0)])
+
+    told = followed(rule(WHILE), [first, then, calm])
+    assert in_short(told) == ["new 9-10", "end 9-10"]
+    assert told[0].clip_ids == ("clip-0", "clip-1")
+    assert followed(rule(WHILE), [first, later]) == [], "after a gap nobody knows"
+    untimed = look(0, [Seen(0.9), Seen(0.0)])
+    assert followed(rule(WHILE), [untimed, then]) == []
+
+
+def test_what_was_too_many_before_a_gap_is_told_of_once() -> None:
+    often = rule("more than 1 fox within 100s")
+
+    assert in_short(followed(often, looks("a.a-...a"))) == [
+        *("new 20-30", "end 20-30", "new 70-80")
+    ]
+
+
+def test_too_many_have_to_be_so_for_as_long_as_a_rule_says() -> None:
+    lasting = rule("more than 1 fox within 60s", for_ns=20 * S)
+
+    assert in_short(followed(lasting, looks("a.a...."))) == ["new 20-40", "end 20-60"]
 
 
 def test_an_alert_keeps_its_id_and_numbers_its_messages() -> None:
