@@ -1,4 +1,4 @@
-"""The commands that make the model better: `train` and `evaluate`."""
+"""The commands that make the model better: `train`, `evaluate`, `promote`."""
 
 import logging
 from collections.abc import Generator
@@ -13,9 +13,12 @@ from rich.table import Table
 
 from models.stages import StageName
 from services.console import Json, Tools, print_json, reported, tools_of
-from services.errors import NotOurCheckpoint
+from services.errors import SettingsError
+from services.locks import Service, running_services
 from services.logs import log_to
-from services.wiring import opened
+from services.promoted import is_named
+from services.training.errors import NotOurCheckpoint
+from services.wiring import now_at, opened
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,9 +32,14 @@ SetOption = Annotated[
 ]
 
 
+LOADING = (Service.ANALYSE, Service.ANSWER, Service.ALERTS)
+"""Who loads the model, once, when it starts."""
+
+
 def register(app: typer.Typer) -> None:
     app.command()(train)
     app.command()(evaluate)
+    app.command()(promote)
 
 
 def evaluate(
@@ -56,7 +64,9 @@ def evaluate(
         held = held_out(examples)
         folder = examples if examples.is_dir() else examples.parent
         with progress(tools, "measuring") as show:
-            result = measured(checkpoint_of(tools), stores, held, folder, on_progress=show)
+            result = measured(
+                checkpoint_of(tools), stores, held, folder, with_blind=True, on_progress=show
+            )
         if as_json:
             print_json(evaluated_json(result))
         else:
@@ -122,6 +132,76 @@ def train(  # noqa: PLR0913 - the options of a command
             highlight=False,
             soft_wrap=True,
         )
+
+
+def promote(
+    context: typer.Context,
+    checkpoint: Annotated[
+        Path | None, typer.Argument(metavar="[PATH]", help="Folder of the checkpoint.")
+    ] = None,
+    examples: Annotated[
+        list[Path] | None,
+        typer.Option("--set", help="What to compare on. Default: all data sets made here."),
+    ] = None,
+    back: Annotated[bool, typer.Option("--back", help="Let the one before serve again.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Have a checkpoint serve from the next start on, unless it is worse than the one that does.
+
+    Worse is what is worse by any measure on what is held out, beyond the 95 % interval.
+    """
+    tools = tools_of(context)
+    log_to(tools.err, level=logging.ERROR)
+    with reported(tools, as_json=as_json):
+        if is_named(tools.settings):
+            raise SettingsError(
+                "LONGWATCH_MODEL or --model names the checkpoint that serves; leave it out"
+            )
+        if back == (checkpoint is not None):
+            raise SettingsError("give the folder of a checkpoint, or --back")
+        told = taken_back(tools) if checkpoint is None else promoted(tools, checkpoint, examples)
+        served = sorted(running_services(tools.settings) & {*LOADING})
+        if as_json:
+            print_json({**told, "to_restart": served})
+            return
+        tools.out.print(f"{told['model_id']} serves", highlight=False)
+        if gains := told.get("gains"):
+            for measure, gain in gains.items():
+                by = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+                tools.out.print(f"  {measure:24} {by}", markup=False, highlight=False)
+        if not told.get("reads_stored_tokens", True):
+            tools.out.print("it cannot look again at what was remembered before")
+        if served:
+            tools.out.print(f"restart what has the other one loaded: {', '.join(served)}")
+
+
+def taken_back(tools: Tools) -> dict[str, Any]:
+    from services.training.promoting import take_back
+
+    return {"model_id": take_back(tools.settings) or "the shipped model"}
+
+
+def promoted(tools: Tools, checkpoint: Path, sets: list[Path] | None) -> dict[str, Any]:
+    from services.training.promoting import compare, sets_of
+    from services.training.promoting import promote as make_serve
+
+    with opened(tools.settings) as stores, progress(tools, "comparing") as show:
+        old = checkpoint_of(tools)
+        new = checkpoint_of(tools.with_settings(data=None, model=checkpoint))
+        if new.model_id != old.model_id:
+            result = compare(new, old, stores, sets or sets_of(stores), on_progress=show)
+            make_serve(tools.settings, checkpoint, new.model_id, result, now_at=now_at())
+            gains = {name: asdict(gain) for name, gain in result.gains.items()}
+            return told_of(new, old, gains)
+    return told_of(new, old, {})
+
+
+def told_of(
+    new: "TransformersEngine", old: "TransformersEngine", gains: dict[str, Any]
+) -> dict[str, Any]:
+    """What is said of a promotion."""
+    can_look = (new.encoder_id, new.layout_id) == (old.encoder_id, old.layout_id)
+    return {"model_id": new.model_id, "gains": gains, "reads_stored_tokens": can_look}
 
 
 def checkpoint_of(tools: Tools) -> "TransformersEngine":

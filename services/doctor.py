@@ -17,6 +17,7 @@ from pathlib import Path
 
 from memory.errors import GpuSearchUnavailable, StoreError
 from services.locks import Service, running_services
+from services.promoted import served_model
 from services.settings import SHIPPED_MODEL, Settings
 from services.wiring import kafka
 from streaming.errors import BusEngineMissing, BusError, NvdecUnavailable
@@ -102,7 +103,7 @@ def _engines(settings: Settings) -> Iterator[Check]:
     yield _vectors(settings)
     yield Check("footage", Health.OK, settings.footage)
     yield Check("tokens", Health.OK, settings.tokens)
-    yield _model(settings.model)
+    yield _model(served_model(settings))
     yield _device()
     yield _decoder(settings.device)
 

@@ -30,8 +30,6 @@ ServiceError
 ├── SettingsError               a setting that cannot be used
 │   └── WebhookUnsigned         a webhook, and no secret to sign it with
 ├── ModelUnavailable            the model that the settings name cannot be loaded
-├── NotOurCheckpoint            a model that cannot be trained or measured in this process
-├── NothingToLearn              a data set holds nothing that can be learnt from
 ├── ModelServerError
 │   ├── ModelServerMissing      SGLang is not installed
 │   └── ModelServerFailed       it cannot start, or go on
@@ -46,7 +44,6 @@ ServiceError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
 │   └── OutputUnusable          the file to write cannot be written
-├── ClipUnusable                a clip cannot be looked at again
 ├── AskingError
 │   ├── BadRequest              what came through the socket is no request
 │   ├── AnswerFailed            the service failed at a question, and goes on
@@ -258,23 +255,6 @@ class ModelUnavailable(ServiceError):
         self.reason = reason
 
 
-class NotOurCheckpoint(ServiceError):
-    def __init__(self, model_id: str) -> None:
-        super().__init__(
-            f"{model_id} does not run in this process; name a checkpoint's folder with --model"
-        )
-        self.model_id = model_id
-
-
-class NothingToLearn(ServiceError):
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            f"{folder} holds no example whose footage is still remembered and fits the model; "
-            "make it anew with: longwatch dataset build"
-        )
-        self.folder = folder
-
-
 class ModelServerError(ServiceError):
     """The model cannot be served."""
 
@@ -365,13 +345,6 @@ class OutputUnusable(ExportError):
     def __init__(self, path: Path, *, reason: str) -> None:
         super().__init__(f"{path} cannot be written ({reason})")
         self.path = path
-        self.reason = reason
-
-
-class ClipUnusable(ServiceError):
-    def __init__(self, clip_id: str, *, reason: str) -> None:
-        super().__init__(f"{clip_id} cannot be looked at again ({reason})")
-        self.clip_id = clip_id
         self.reason = reason
 
 

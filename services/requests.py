@@ -27,6 +27,7 @@ from services.coverage import asked_of
 from services.errors import AnswerFailed
 from services.looking import Looker
 from services.moments import Bounds, parse_bounds, show_ns
+from services.promoted import is_named, served_model
 from services.settings import Settings
 from services.tracing import Tracer
 from services.wiring import Stores, now_at
@@ -142,11 +143,11 @@ REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="ki
 
 def model_named(settings: Settings) -> str | None:
     """The checkpoint that somebody named, as a request carries it."""
-    return model_of(settings) if "model" in settings.model_fields_set else None
+    return model_of(settings) if is_named(settings) else None
 
 
 def model_of(settings: Settings) -> str:
-    return str(settings.model.resolve())
+    return str(served_model(settings).resolve())
 
 
 def refuse_early(request: Request) -> None:

@@ -76,6 +76,7 @@ class Resident:
         on_listening: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
+        self._model = model_of(settings)  # as it was loaded: another may be promoted meanwhile
         self._respond = respond
         self._on_listening = on_listening
         self._stop = threading.Event()
@@ -156,7 +157,7 @@ class Resident:
         """Why the client is to see for itself, if it is."""
         if self._stop.is_set():
             return "the service stops"
-        if request.model not in (None, model_of(self._settings)):
+        if request.model not in (None, self._model):
             return "another model was loaded"
         if request.asked_at.utcoffset() != now_at().utcoffset():
             return "the service is in another time zone"

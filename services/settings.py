@@ -52,7 +52,8 @@ class Settings(BaseSettings):
         description="Where visual tokens are stored; any fsspec URL. Default: DATA/tokens",
     )
     model: Path = Field(
-        default=SHIPPED_MODEL, description="Folder of the checkpoint. Default: longwatch-nano"
+        default=SHIPPED_MODEL,
+        description="Folder of the checkpoint. Default: the one promoted last, or longwatch-nano",
     )
     model_threads: int = Field(
         default=0, ge=0, description="CPU threads of the model; 0: one less than there are cores."
@@ -223,6 +224,14 @@ class Settings(BaseSettings):
     def lock_path_of(self, service: str) -> Path:
         """The lock of a service that runs in a process of its own."""
         return self.data / f"lock.{service}"
+
+    @property
+    def promotions_path(self) -> Path:
+        return self.data / "model.json"
+
+    @property
+    def models_path(self) -> Path:
+        return self.data / "models"
 
     @property
     def socket_path(self) -> Path:

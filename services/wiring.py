@@ -27,6 +27,7 @@ from services.errors import (
     ModelUnavailable,
     reason_of,
 )
+from services.promoted import served_model
 from services.registry import Registry
 from services.settings import Settings, load_telemetry
 from services.tracing import CarryingTracer, Tracer
@@ -58,10 +59,11 @@ LoadEngine = Callable[[Settings], WatchingEngine]
 
 
 def load_engine(settings: Settings) -> WatchingEngine:
-    """The model that the settings name, in this process.
+    """The model that serves, in this process.
 
     Raises:
         ModelUnavailable: it cannot be loaded.
+        StoreError: what was promoted cannot be read.
     """
     import torch
     from transformers.utils import logging as transformers_logging
@@ -69,13 +71,14 @@ def load_engine(settings: Settings) -> WatchingEngine:
     from models.transformers_engine import TransformersEngine
 
     transformers_logging.disable_progress_bar()
+    path = served_model(settings)
     if settings.device != "cpu" and not torch.cuda.is_available():
-        raise ModelUnavailable(str(settings.model), reason="torch finds no GPU")
+        raise ModelUnavailable(str(path), reason="torch finds no GPU")
     threads = model_threads(settings)
     try:
-        return TransformersEngine.load(settings.model, num_threads=threads, device=settings.device)
+        return TransformersEngine.load(path, num_threads=threads, device=settings.device)
     except CheckpointUnreadable as error:
-        raise ModelUnavailable(str(settings.model), reason=error.why) from error
+        raise ModelUnavailable(str(path), reason=error.why) from error
 
 
 def model_threads(settings: Settings) -> int:

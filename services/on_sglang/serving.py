@@ -18,6 +18,7 @@ from services.errors import (
     ModelUnavailable,
     reason_of,
 )
+from services.promoted import served_model
 from services.settings import Settings
 from services.wiring import model_threads
 
@@ -37,6 +38,7 @@ def serve(
     """
     if find_spec("sglang") is None:
         raise ModelServerMissing
+    settings = settings.model_copy(update={"model": served_model(settings)})
     try:
         checkpoint = Checkpoint(settings.model)
         model_id = checkpoint.model_id

@@ -1,7 +1,8 @@
 """Make a data set of what is remembered: notes, claims, questions, and notes folded.
 
     note     the prompt of `describe`, and the true note of the clip
-    judge    claims about a clip, as often true as false; false ones are true of other clips
+    judge    claims about a clip, as often true as false; false ones are true of other clips. And
+             those of alerts and answers that people marked
     answer   short questions about a clip: what comes first and last, and what people asked
     merge    one note of three clips that follow one another
     fold     what the notes of a run of clips come to
@@ -33,6 +34,7 @@ from memory.datasets import (
     write_set,
 )
 from memory.events import matches
+from memory.feedback import Feedback, Mark
 from memory.labels import LabelBook
 from memory.record import Record
 from memory.values import Vector
@@ -46,11 +48,12 @@ from models.prompts import (
     judge_prompt,
     merge_prompt,
 )
+from services.alerts.conditions import Shown, parse_condition
 from services.remember import PREVIOUS_NOTES
 from services.training.splitting import Side, side_of
 from services.training.truth import Truth
 from services.wiring import Stores
-from streaming.messages import ClipNote, Span
+from streaming.messages import Alert, ClipNote, Span
 
 MERGED_CLIPS = 3
 MOST_FOLDED = 24  # clips of one fold
@@ -112,10 +115,11 @@ def forget_what_went(record: Record, folder: Path) -> None:
 def examples_of(record: Record, wanted: Wanted) -> Made:
     """All examples that the record gives, in order of stream and time."""
     truths = [truth_of(record, span, wanted.layout) for span in wanted.spans]
+    marks = list(Feedback(record.documents).marks())
     texts = sorted({one.text for truth in truths for one in truth.occurrences})
     made, seen = Made(), Seen(record)
     for truth in truths:
-        for example in StreamExamples(truth, texts, made.dropped, wanted.hold_out).all():
+        for example in StreamExamples(truth, marks, texts, made.dropped, wanted.hold_out).all():
             if example.origin == "model" and seen.before(example):
                 made.dropped["the same as another"] += 1
                 continue
@@ -163,6 +167,7 @@ class StreamExamples:
     """The examples of one stream. `texts` are all events of the set, for claims that are false."""
 
     truth: Truth
+    marks: Sequence[Mark]
     texts: Sequence[str]
     dropped: Counter[str]
     hold_out: float
@@ -176,6 +181,7 @@ class StreamExamples:
                 yield from self._claims(place)
                 yield from self._firsts(place)
         yield from self._asked()
+        yield from self._marked()
         for first in range(0, len(notes) - MERGED_CLIPS + 1, MERGED_CLIPS):
             last = first + MERGED_CLIPS - 1
             if all(good[first : last + 1]) and self._follow(first, last):
@@ -250,6 +256,16 @@ class StreamExamples:
                 example = self._example("answer", places[0], places[-1], (prompt, label.text))
                 yield replaced(example, origin="label")
 
+    def _marked(self) -> Iterator[Example]:
+        """Claims that alerts and answers made, and people marked."""
+        place_of = {note.clip_id: place for place, note in enumerate(self.truth.notes)}
+        for mark in self.marks:
+            for clip_id, claim in claims_of(mark):
+                if clip_id in place_of:
+                    place, said = place_of[clip_id], "yes" if mark.is_right else "no"
+                    example = self._example("judge", place, place, (judge_prompt(claim), said))
+                    yield replaced(example, origin="label")
+
     def _merged(self, first: int, last: int) -> Example:
         note = self.truth.merged(first, last)
         return self._example("merge", first, last, (merge_prompt(MERGED_CLIPS), note.as_reply()))
@@ -303,6 +319,21 @@ class StreamExamples:
             clips=clips,
             conversations=turns_of(*turns),
         )
+
+
+def claims_of(mark: Mark) -> Iterator[tuple[str, str]]:
+    """Clips, and what is shown there if the mark is right, or else is not.
+
+    Of rules over several claims or times, nobody can say which part was wrong; nor of an answer
+    that is wrong, which of its evidence.
+    """
+    about = mark.about
+    if isinstance(about, Alert):
+        condition = parse_condition(about.sentence)
+        if isinstance(condition, Shown):
+            yield from ((clip_id, condition.claim) for clip_id in about.clip_ids)
+    elif mark.is_right:
+        yield from ((one.clip_id, one.text) for one in about.answer.evidence)
 
 
 def why_useless(note: ClipNote) -> str | None:

@@ -15,7 +15,7 @@ from models.engine import ClipTokens
 from models.errors import PromptTooLong
 from models.prompts import VIDEO
 from models.transformers_engine import TransformersEngine
-from services.errors import ClipUnusable
+from services.training.errors import ClipUnusable
 from services.training.media import Media
 from services.training.scoring import Scores, score
 from services.wiring import Stores
@@ -48,9 +48,12 @@ def evaluate(
     examples: Sequence[Example],
     folder: Path,
     *,
+    with_blind: bool,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Evaluated:
     """Have a checkpoint reply to all prompts; what cannot be shown any more is counted, and left.
+
+    Without `with_blind`, it is not asked again without pictures.
 
     Raises:
         StoreError, ModelError
@@ -65,7 +68,7 @@ def evaluate(
             seen.unusable += 1
         else:
             nothing = [unseen(clip) for clip in clips]
-            if clips:
+            if clips and with_blind:
                 score(blind, example, replies(engine, example, nothing))
         on_progress(number / len(examples))
     return Evaluated(engine.model_id, len(examples), seen, blind)

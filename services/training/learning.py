@@ -23,7 +23,8 @@ from models.processor import Frames
 from models.schemas import Note
 from models.train import ClipAsRead, Kept, Sample, replies, train
 from models.transformers_engine import TransformersEngine
-from services.errors import NothingToLearn, OutputUnusable
+from services.errors import OutputUnusable
+from services.training.errors import NothingToLearn
 from services.training.media import Media
 from services.wiring import Stores
 

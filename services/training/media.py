@@ -20,8 +20,8 @@ from models.finetune import led_into
 from models.train import ClipFeatures
 from models.transformers_engine import TransformersEngine
 from services.analyse import policy_of
-from services.errors import ClipUnusable
 from services.looking import readable_tokens
+from services.training.errors import ClipUnusable
 from services.wiring import Stores
 from streaming.decode import Decoding, sampled_frames
 from streaming.errors import FootageMissing, MediaError

@@ -40,6 +40,13 @@ class Scores:
         right, total = of_measure.get(example_id, (0, 0))
         of_measure[example_id] = (right + trials[0], total + trials[1])
 
+    def join(self, others: "Scores", *, prefix: str) -> None:
+        """Add those of another set, whose examples may have the same ids."""
+        for measure, trials in others.by_measure.items():
+            for example_id, one in trials.items():
+                self.add(measure, f"{prefix}:{example_id}", one)
+        self.unusable += others.unusable
+
     def estimates(self) -> dict[str, Estimate]:
         """Each measure with its interval; those without a trial are left out."""
         summed = {
