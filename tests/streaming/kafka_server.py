@@ -17,7 +17,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.streaming.servers import free_port
+from tests.streaming.servers import free_port, self_signed
 
 POM = Path(__file__).resolve().parent.parent / "kafka" / "pom.xml"
 FETCH = (
@@ -42,13 +42,6 @@ TRIES = 3
 WATCHED = '"$@" >>"$LOG" 2>&1 & echo $!; cat >/dev/null; kill -9 $!'
 
 USER, PASSWORD = "longwatch", "s3cret-of-the-test"
-KEY = (
-    "keytool -genkeypair -alias broker -keyalg EC -dname CN=127.0.0.1 -ext san=ip:127.0.0.1"
-    " -storetype PKCS12 -validity 2 -keystore {keystore} -storepass {password}"
-)
-CERTIFICATE = (
-    "keytool -exportcert -rfc -alias broker -file {file} -keystore {keystore} -storepass {password}"
-)
 
 PROPERTIES = """\
 process.roles=broker,controller
@@ -63,8 +56,7 @@ sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_ssl.plain.sasl.jaas.config=\\
   org.apache.kafka.common.security.plain.PlainLoginModule required user_{user}="{password}";
 ssl.keystore.location={keystore}
-ssl.keystore.password={password}
-ssl.keystore.type=PKCS12
+ssl.keystore.type=PEM
 log.dirs={data}
 auto.create.topics.enable=false
 num.partitions=3
@@ -102,14 +94,12 @@ class KafkaServer:
 
     @property
     def certificate(self) -> Path:
-        return self._folder / "broker.pem"
+        return self._folder / "certificate.pem"
 
     def begin(self) -> None:
         """Start for the first time, on ports that nobody uses."""
-        keystore = self._folder / "broker.p12"
-        for command in (KEY, CERTIFICATE):
-            words = command.format(keystore=keystore, password=PASSWORD, file=self.certificate)
-            run(*words.split())
+        keystore = self._folder / "keystore.pem"
+        keystore.write_text("".join(file.read_text() for file in self_signed(self._folder)[::-1]))
         for _ in range(TRIES):
             self.port, self.secure_port, controller_port = (free_port() for _ in range(3))
             listeners = (

@@ -27,7 +27,7 @@ import pytest
 
 from streaming.messages import NS_PER_S
 from tests.streaming.media import film
-from tests.streaming.servers import free_port
+from tests.streaming.servers import free_port, self_signed
 
 SYSTEM_PYTHON = "/usr/bin/python3"
 CAMERA = Path(__file__).with_name("camera.py")
@@ -48,10 +48,6 @@ TRIES = 3
 # Kills the server when this process ends, however it ends: then standard input is closed.
 WATCHED = '"$@" >>"$LOG" 2>&1 & echo $!; cat >/dev/null; kill -9 $! 2>/dev/null'
 
-CERTIFICATE = (
-    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    " -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
-)
 NGINX = """\
 load_module {module};
 daemon off;
@@ -122,14 +118,6 @@ class Clock:
         round_ns = self.film.frames * NS_PER_S // self.film.rate
         first_ns = int(self.begun_s * NS_PER_S) + number * NS_PER_S // self.film.rate
         return first_ns + round((near_ns - first_ns) / round_ns) * round_ns
-
-
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """A certificate for this machine, and its key."""
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = CERTIFICATE.format(key=key, certificate=certificate)
-    subprocess.run(command.split(), check=True, capture_output=True, timeout=START_S)
-    return certificate, key
 
 
 class Process:

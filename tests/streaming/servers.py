@@ -2,6 +2,7 @@
 
 import random
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -9,7 +10,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 LISTED = 3
+OPENSSL_S = 60.0
 UNASSIGNED = (20_000, 32_000)
+CERTIFICATE = (
+    "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
+    " -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1 -keyout {key} -out {certificate}"
+)
 ToCome = Path | Sequence[Path] | None
 
 
@@ -159,3 +165,11 @@ def free_port() -> int:
         port = random.SystemRandom().randrange(*UNASSIGNED)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    certificate, key = folder / "certificate.pem", folder / "key.pem"
+    command = CERTIFICATE.format(key=key, certificate=certificate)
+    subprocess.run(command.split(), check=True, capture_output=True, timeout=OPENSSL_S)
+    return certificate, key

@@ -21,9 +21,9 @@ from tests.streaming.live_server import (
     Film,
     broadcasting,
     clock_film,
-    self_signed,
     switched_on,
 )
+from tests.streaming.servers import self_signed
 from tests.streaming.watching import wall_ns, watching
 
 RATE = 30

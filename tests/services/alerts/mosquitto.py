@@ -18,8 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from streaming.messages import Alert
-from tests.streaming.live_server import Process, self_signed
-from tests.streaming.servers import free_port
+from tests.streaming.live_server import Process
+from tests.streaming.servers import free_port, self_signed
 
 PATH = os.pathsep.join((os.defpath, "/usr/sbin"))
 TRIES = 5
