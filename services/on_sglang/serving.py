@@ -4,6 +4,7 @@ It ends by SIGTERM or Ctrl-C, when what it was asked is answered.
 """
 
 import os
+import signal
 import socket
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -64,7 +65,10 @@ def serve(
         )
     except RuntimeError as error:
         raise ModelServerFailed(str(error)) from error
+    except KeyboardInterrupt:
+        pass  # uvicorn raises it again when it has stopped
     finally:
+        signal.signal(signal.SIGQUIT, signal.SIG_IGN)  # children that end now have not crashed
         kill_process_tree(os.getpid(), include_parent=False)
 
 
@@ -92,6 +96,7 @@ def arguments(
     given = [
         *("--model-path", str(settings.model), "--served-model-name", model_id),
         *("--host", host, "--port", str(port)),
+        *("--log-level-http", "warning"),  # a line for each request is no log
         *("--grammar-backend", "llguidance"),  # which holds replies to schemas in process, too
     ]
     device, _, number = settings.device.partition(":")
