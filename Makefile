@@ -7,7 +7,7 @@
 EXTRAS ?= cpu,dev
 TESTED := $(EXTRAS),sglang-cpu
 PYTEST_ARGS ?=
-BENCHMARKS ?= decode compression "accuracy --work longwatch-bench" "ingest --work longwatch-bench" "live --work longwatch-bench" bus "latency --work longwatch-bench" "cameras --work longwatch-bench" report
+BENCHMARKS ?= decode compression "accuracy --work longwatch-bench" "ingest --work longwatch-bench" "live --work longwatch-bench" bus "latency --work longwatch-bench" "alert_latency --work longwatch-bench" "cameras --work longwatch-bench" report
 BIN := .venv/bin
 PACKAGES := streaming memory models services tests benchmarks
 

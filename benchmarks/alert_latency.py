@@ -1,0 +1,179 @@
+"""From onset to delivery: how soon after something began a rule tells of it.
+
+Cameras of GStreamer's RTSP server show minutes of nano's world in circles, in real time, with a
+clock in its sky. `longwatch up`, a process of its own, watches them with the shipped model and
+holds rules against them. When something begins, script and clock say; when an alert was told, the
+topic `alerts` says. Of the time between, a part goes by until the clip has ended in which it began.
+
+    python -m benchmarks.alert_latency --work DIR [--seconds 180] [--rules 1 5 20] [--cameras 5]
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from benchmarks.films import WORLD_RATE, WORLD_S, WORLD_SEEDS, world_films
+from benchmarks.ingest import percentiles
+from benchmarks.latency import stream_of
+from benchmarks.running import listening, service, until
+from benchmarks.watching import machine, write_result
+from models.nano.timeline import Timeline
+from models.nano.world import write_script
+from services.alerts.rules import rule_of
+from services.registry import NewStream
+from services.settings import load_settings
+from services.wiring import now_at, now_ns, opened, rules_of
+from streaming.bus import Record
+from streaming.messages import (
+    NS_PER_S,
+    TOPIC_ALERTS,
+    TOPIC_CLIPS,
+    Alert,
+    AlertState,
+    ClipRemembered,
+)
+from tests.streaming.live_server import Camera, Clock, Film, switched_on
+
+START_S = 180.0  # for the model to be loaded and a first clip to be remembered
+SETTLE_S = 25.0  # for alerts of what began before the end
+STRAY_S = 15.0  # an alert that begins further from any onset is of nothing that happened
+NS_PER_MS = NS_PER_S // 1000
+
+
+def begun_in(seed: int) -> dict[str, list[int]]:
+    """In which pictures of a film each thing begins."""
+    found: dict[str, list[int]] = {}
+    for moment in Timeline.of_script(write_script(seed, duration_s=WORLD_S)).moments:
+        if 0 < moment.start_s < WORLD_S:
+            found.setdefault(moment.text, []).append(round(moment.start_s * WORLD_RATE))
+    return found
+
+
+def sentences(number: int) -> list[str]:
+    """What happens in the films, the most frequent first."""
+    counts: Counter[str] = Counter()
+    for seed in WORLD_SEEDS:
+        counts.update({text: len(numbers) for text, numbers in begun_in(seed).items()})
+    return [text for text, _ in counts.most_common(number)]
+
+
+def measure(films: Sequence[Film], *, rules: int, seconds: float) -> dict[str, object]:
+    """Hold so many rules against cameras; what began after all had a clip remembered counts."""
+    lenses = {f"/{number}": film for number, film in enumerate(films)}
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        camera = stack.enter_context(switched_on(Camera(Path(folder), lenses)))
+        settings = load_settings(data=Path(folder) / "data")
+        with opened(settings, make=True) as stores:
+            for path in lenses:
+                stores.registry.add(NewStream(stream_of(path), camera.url(path)))
+            for number, sentence in enumerate(sentences(rules)):
+                made = {"sentence": sentence, "to": ("kafka",), "cooldown_ns": 0}
+                rules_of(stores).add(rule_of(name=f"rule-{number}", added_at=now_at(), **made))
+        alerts = stack.enter_context(listening(settings, TOPIC_ALERTS))
+        clips = stack.enter_context(listening(settings, TOPIC_CLIPS))
+        with service(settings, "up", "--json") as up:
+            until(
+                lambda: len({record.key for record in clips.listen()}) == len(films),
+                *(up,),
+                within_s=START_S,
+            )
+            begun_ns, cpu_s = now_ns(), up.cpu_s()
+            time.sleep(seconds + SETTLE_S)
+            cpu_s = up.cpu_s() - cpu_s
+        clocks = {stream_of(path): camera.clock(path) for path in lenses}
+        told = delays(alerts.listen(), clips.listen(), clocks, since_ns=begun_ns)
+        percent = round(100 * cpu_s / (seconds + SETTLE_S), 1)
+        return {"rules": rules, "cameras": len(films), "cpu_percent_of_a_core": percent, **told}
+
+
+def delays(
+    alerts: Sequence[Record], clips: Sequence[Record], clocks: dict[str, Clock], *, since_ns: int
+) -> dict[str, Any]:
+    """What lies between the beginning of things and their being told."""
+    remembered = {
+        one.clip_id: (one.span, record.timestamp_ms * NS_PER_MS)
+        for record in clips
+        for one in [ClipRemembered.model_validate_json(record.value)]
+    }
+    begun = {name: begun_in(seed) for name, seed in zip(clocks, WORLD_SEEDS, strict=False)}
+    whole_s: list[float] = []
+    to_end_s: list[float] = []
+    to_remembered_s: list[float] = []
+    to_told_s: list[float] = []
+    strays = 0
+    for record in alerts:
+        alert = Alert.model_validate_json(record.value)
+        if alert.state is not AlertState.NEW:
+            continue
+        start_ns = round(alert.start_at.timestamp() * 1e6) * 1000
+        name = alert.span.stream_id
+        filmed_ns = [
+            clocks[name].filmed_ns(number, near_ns=start_ns)
+            for number in begun[name].get(alert.sentence, [])
+        ]
+        onset_ns = min(filmed_ns, key=lambda at_ns: abs(at_ns - start_ns), default=0)
+        if abs(onset_ns - start_ns) > STRAY_S * NS_PER_S:
+            strays += 1
+            continue
+        span, remembered_ns = remembered[alert.clip_ids[-1]]
+        if onset_ns < since_ns:
+            continue
+        ended_ns = start_ns + span.end_ns - alert.span.start_ns
+        told_ns = record.timestamp_ms * NS_PER_MS
+        whole_s.append((told_ns - onset_ns) / NS_PER_S)
+        to_end_s.append((ended_ns - onset_ns) / NS_PER_S)
+        to_remembered_s.append((remembered_ns - ended_ns) / NS_PER_S)
+        to_told_s.append((told_ns - remembered_ns) / NS_PER_S)
+    return {
+        "alerts": len(whole_s),
+        "alerts_of_nothing_that_happened": strays,
+        "onset_to_told_s": spread(whole_s),
+        "of_that_until_its_clip_ended_s": spread(to_end_s),
+        "of_that_until_the_clip_was_remembered_s": spread(to_remembered_s),
+        "of_that_until_the_alert_was_told_s": spread(to_told_s),
+    }
+
+
+def spread(seconds: Sequence[float]) -> dict[str, float] | None:
+    return percentiles(seconds) if seconds else None
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="where the film is kept")
+    parser.add_argument("--seconds", type=float, default=180, help="for which each case is counted")
+    parser.add_argument("--rules", type=int, nargs="+", default=[1, 5, 20])
+    parser.add_argument("--cameras", type=int, default=5, choices=range(1, len(WORLD_SEEDS) + 1))
+    parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
+    args = parser.parse_args()
+    args.work.mkdir(parents=True, exist_ok=True)
+    load_before = os.getloadavg()
+    films = world_films(args.work, args.cameras)
+    rows: list[dict[str, object]] = []
+    for rules in args.rules:
+        rows.append(measure(films, rules=rules, seconds=args.seconds))
+        print(rows[-1], flush=True)
+    if args.small:
+        return
+    result = {
+        "what": f"640x360 H.264 at {WORLD_RATE} fps over RTSP/TCP, a keyframe a second, segments "
+        "of four seconds, clips of ten; cameras and service are processes on one machine; told: in "
+        "the topic alerts",
+        "command": f"python -m benchmarks.alert_latency --work DIR --seconds {args.seconds:g} "
+        f"--rules {' '.join(map(str, args.rules))} --cameras {args.cameras}",
+        "machine": machine(),
+        "cores_used": len(os.sched_getaffinity(0)),
+        "load_average_before_and_after": [round(load_before[0], 2), round(os.getloadavg()[0], 2)],
+        "rows": rows,
+    }
+    print(write_result("alert_latency", result))
+
+
+if __name__ == "__main__":
+    main()

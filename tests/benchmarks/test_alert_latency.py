@@ -1,0 +1,60 @@
+"""What the benchmark of alerts' latency takes for the beginning of a thing, and for nothing."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.alert_latency import begun_in, delays, sentences
+from benchmarks.films import WORLD_RATE, WORLD_S, WORLD_SEEDS
+from streaming.bus import Record
+from streaming.messages import NS_PER_S, Alert, AlertState, ClipRemembered, Message, Span, wall_time
+from tests.streaming.live_server import Clock, Film
+
+EPOCH_S = 1_750_000_000
+FILM = Film(Path("film"), [1] * WORLD_S * WORLD_RATE, WORLD_RATE)
+
+
+def record(message: Message, at_s: float) -> Record:
+    told_ms = round((EPOCH_S + at_s) * 1000)
+    value = message.model_dump_json().encode()
+    return Record("t", 0, 0, key="k", value=value, headers={}, timestamp_ms=told_ms)
+
+
+def alert(sentence: str, start_s: float) -> Alert:
+    start_ns = round(start_s * NS_PER_S)
+    epoch_at = datetime.fromtimestamp(EPOCH_S, UTC)
+    return Alert(
+        alert_id=f"{sentence}:{start_s}",
+        number=0,
+        state=AlertState.NEW,
+        rule="r",
+        sentence=sentence,
+        span=Span(stream_id="camera-0", start_ns=start_ns, end_ns=start_ns + NS_PER_S),
+        start_at=wall_time(epoch_at, start_ns),
+        end_at=wall_time(epoch_at, start_ns + NS_PER_S),
+        probability=1,
+        clip_ids=("clip",),
+    )
+
+
+def test_a_delay_is_counted_from_when_a_thing_was_filmed() -> None:
+    (sentence, (number, *_)), *_ = begun_in(WORLD_SEEDS[0]).items()
+    onset_s = 60 + number / WORLD_RATE
+    span = Span(stream_id="camera-0", start_ns=60 * NS_PER_S, end_ns=70 * NS_PER_S)
+    clips = [record(ClipRemembered(clip_id="clip", span=span), 72)]
+    alerts = [
+        record(alert(sentence, onset_s + 0.5), 73),
+        record(alert(sentence, onset_s + 30), 100),
+        record(alert("a whale sings", 66), 73),
+    ]
+    clocks = {"camera-0": Clock(EPOCH_S, FILM)}
+    told = delays(alerts, clips, clocks, since_ns=0)
+
+    assert (told["alerts"], told["alerts_of_nothing_that_happened"]) == (1, 2)
+    assert told["onset_to_told_s"] == dict.fromkeys(("p50", "p95", "max"), round(73 - onset_s, 3))
+    assert told["of_that_until_the_clip_was_remembered_s"]["p50"] == 2.0
+    assert told["of_that_until_the_alert_was_told_s"]["p50"] == 1.0
+    assert delays(alerts, clips, clocks, since_ns=2**62)["alerts"] == 0
+
+
+def test_there_are_as_many_rules_as_are_asked_for() -> None:
+    assert len(set(sentences(20))) == 20
