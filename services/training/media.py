@@ -29,6 +29,7 @@ from streaming.messages import NS_PER_S, ClipNote, SegmentReady, Span
 from streaming.unit_decoder import Frame
 
 MOST_KEPT = 64  # clips that need not be decoded again
+MOST_FILMS = 8  # files, likewise
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +39,10 @@ class Stretch:
     name: str
     frames: Sequence[Frame]
     start_ns: int
+
+    def seconds_to(self, other: "Stretch") -> float:
+        """How long after this the other one starts."""
+        return (other.start_ns - self.start_ns) / NS_PER_S
 
     def pictures(self) -> tuple[NDArray[np.uint8], list[float]]:
         """Pictures, and their times from the start.
@@ -61,7 +66,7 @@ class Media:
         self._policy = policy_of(engine.layout)
         self._encoded_clip = lru_cache(MOST_KEPT)(self._clip_encoded)
         self._features = lru_cache(MOST_KEPT)(self._clip_features)
-        self._file = lru_cache(MOST_KEPT)(self._file_frames)
+        self._film = lru_cache(MOST_FILMS)(self._film_frames)
 
     def tokens(self, example: Example) -> list[ClipTokens]:
         """What the model is shown for each `<video>` of an example.
@@ -71,9 +76,11 @@ class Media:
             ExamplesMissing: the file beside the set is not there.
         """
         if example.video is not None:
-            clip, before = self._file(example.video, example.start_s, example.end_s)
+            clip, before = self._file_frames(example.video, example.start_s, example.end_s)
             clips = [self._encoded(clip)]
-            lead_in = LeadIn(self._encoded(before), example.start_s) if before.frames else None
+            lead_in = None
+            if before.frames:
+                lead_in = LeadIn(self._encoded(before), before.seconds_to(clip))
         else:
             clips = [self._clip_tokens(clip_id) for clip_id in example.clips]
             lead_in = None
@@ -87,10 +94,10 @@ class Media:
     def features(self, example: Example) -> list[ClipFeatures]:
         """The same, as a projector reads it: the footage is decoded, and looked at again."""
         if example.video is not None:
-            clip, earlier = self._file(example.video, example.start_s, example.end_s)
+            clip, earlier = self._file_frames(example.video, example.start_s, example.end_s)
             clips = [self._looked_at(clip)]
             before = self._looked_at(earlier) if earlier.frames else None
-            ends_s = example.start_s
+            ends_s = earlier.seconds_to(clip)
         else:
             clips = [self._features(clip_id) for clip_id in example.clips]
             before, ends_s = None, 0.0
@@ -128,16 +135,20 @@ class Media:
     def _file_frames(
         self, name: str, start_s: float, end_s: float | None
     ) -> tuple[Stretch, Stretch]:
-        """The frames of a clip in a file, and those before it."""
+        """The frames of a clip in a file, and those of the clip before it."""
+        start_ns = round(start_s * NS_PER_S)
+        end_ns = END_OF_TIME_NS if end_s is None else round(end_s * NS_PER_S)
+        before_ns = max(0, start_ns - self._policy.clip_length_ns)
+        frames = self._film(name)
+        shown = [one for one in frames if start_ns <= one.media_ns < end_ns]
+        before = [one for one in frames if before_ns <= one.media_ns < start_ns]
+        return Stretch(name, shown, start_ns), Stretch(name, before, before_ns)
+
+    def _film_frames(self, name: str) -> list[Frame]:
         path = self._folder / name
         if not path.is_file():
             raise ExamplesMissing(path)
-        start_ns = round(start_s * NS_PER_S)
-        end_ns = END_OF_TIME_NS if end_s is None else round(end_s * NS_PER_S)
-        frames = self._sampled(path, name, 0, None)
-        shown = [one for one in frames if start_ns <= one.media_ns < end_ns]
-        before = [one for one in frames if one.media_ns < start_ns]
-        return Stretch(name, shown, start_ns), Stretch(name, before, 0)
+        return self._sampled(path, name, 0, None)
 
     def _note(self, clip_id: str) -> ClipNote:
         note = self._stores.record.clip(clip_id)
