@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.errors import LayoutMismatch
 from models.schemas import Note, Plan
 
 
@@ -21,26 +22,33 @@ from models.schemas import Note, Plan
 class ClipTokens:
     """The compressed visual tokens of one clip, as they are stored and as the LLM reads them.
 
-    tokens_KD   float16, in the order the LLM reads them
+    Of a model that reads pictures and no tokens, these are its frames: `models.pictures`.
+
+    tokens_KD   float16, in the order the LLM reads them; pictures are bytes, one a row
     frame_K     int16, which of the clip's sampled frames each token belongs to
     times_s_T   float32, time of each sampled frame, seconds from the clip's start
     layout_id   the stream layout that made them
     encoder_id  the weights (tower, projector, compressor) that made them
+    clip_id     what the token store knows them by; None before they are stored
     """
 
-    tokens_KD: NDArray[np.float16]
+    tokens_KD: NDArray[np.float16 | np.uint8]
     frame_K: NDArray[np.int16]
     times_s_T: NDArray[np.float32]
     layout_id: str
     encoder_id: str
+    clip_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedClip:
-    """What `encode` makes of a clip's frames: tokens to store, and a unit vector to search by."""
+    """What `encode` makes of a clip's frames: tokens to store, and a unit vector to search by.
+
+    A model that compares no pictures with texts has no vector: its clips are found by their notes.
+    """
 
     tokens: ClipTokens
-    vector_V: NDArray[np.float32]
+    vector_V: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,7 +64,12 @@ class LeadIn:
 
 
 class Engine(Protocol):
-    """A video LLM. Errors: `models.errors`."""
+    """A video LLM. Errors: `models.errors`.
+
+    `encode` and `embed` compute here. What is left may be asked of a server, which is given stored
+    tokens by their `clip_id`, and may be away (`ModelServerAway`). Safe to call from several
+    threads.
+    """
 
     @property
     def model_id(self) -> str:
@@ -114,3 +127,15 @@ class Engine(Protocol):
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors of texts, shape (N, V), in the same space as clips' vectors."""
         ...
+
+
+def refuse_foreign(engine: Engine, clip: ClipTokens) -> None:
+    """Tokens that another layout or other weights made would be read as noise.
+
+    Raises:
+        LayoutMismatch
+    """
+    if clip.layout_id != engine.layout_id:
+        raise LayoutMismatch("layout", expected=engine.layout_id, got=clip.layout_id)
+    if clip.encoder_id != engine.encoder_id:
+        raise LayoutMismatch("encoder", expected=engine.encoder_id, got=clip.encoder_id)

@@ -6,7 +6,11 @@ ModelError
 ├── UnusableFrames          frames of a shape that no tower can read
 ├── BudgetTooLarge          more tokens asked for than there are
 ├── PromptTooLong           question, findings and clips exceed the model's context
-└── UnparsableReply         the model's reply does not fit the schema
+├── UnparsableReply         the model's reply does not fit the schema
+└── ModelServerError
+    ├── ModelServerAway     no server of the model answers just now
+    ├── ModelServerDenied   it lets us not in, or has no such model
+    └── RequestRefused      it cannot do what it was asked for
 """
 
 
@@ -51,3 +55,31 @@ class UnparsableReply(ModelError):
     def __init__(self, task: str, reply: str) -> None:
         super().__init__(f"the model's {task} does not fit its schema: {reply[:200]!r}")
         self.task, self.reply = task, reply
+
+
+class ModelServerError(ModelError):
+    """A server that runs the model gives no reply."""
+
+
+class ModelServerAway(ModelServerError):
+    def __init__(self, url: str, *, reason: str) -> None:
+        super().__init__(
+            f"the model's server {url} does not answer ({reason}); it is asked again by itself, "
+            "see: longwatch doctor"
+        )
+        self.url, self.reason = url, reason
+
+
+class ModelServerDenied(ModelServerError):
+    def __init__(self, url: str, *, status: int, reason: str) -> None:
+        super().__init__(
+            f"the model's server {url} refuses us ({status}: {reason}); correct "
+            "LONGWATCH_MODEL_URL, LONGWATCH_MODEL_NAME or LONGWATCH_MODEL_KEY"
+        )
+        self.url, self.status, self.reason = url, status, reason
+
+
+class RequestRefused(ModelServerError):
+    def __init__(self, url: str, *, status: int, reason: str) -> None:
+        super().__init__(f"the model's server {url} cannot do that ({status}: {reason})")
+        self.url, self.status, self.reason = url, status, reason

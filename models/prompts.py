@@ -10,8 +10,9 @@ from typing import Literal
 
 VIDEO = "<video>"
 
-Task = Literal["describe", "plan", "judge", "answer", "merge", "fold"]
+Task = Literal["system", "describe", "plan", "judge", "answer", "merge", "fold"]
 VERSION_OF: dict[Task, str] = {
+    "system": "v1",
     "describe": "v1",
     "plan": "v1",
     "judge": "v1",
@@ -25,6 +26,11 @@ VERSION_OF: dict[Task, str] = {
 def template(task: Task) -> str:
     name = f"{task}.{VERSION_OF[task]}.txt"
     return files("models").joinpath("prompt_templates", name).read_text().removesuffix("\n")
+
+
+def system_prompt() -> str:
+    """What a model is told first that was not trained on these prompts."""
+    return template("system")
 
 
 def describe_prompt(previous: Sequence[str]) -> str:

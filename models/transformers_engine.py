@@ -6,18 +6,17 @@ Shape letters: see `models.engine`.
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json
+from pydantic import BaseModel
 from torch import Tensor
 
 from models.checkpoint import ENCODER_PARTS, weights_hash
-from models.engine import ClipTokens, EncodedClip, LeadIn
-from models.errors import CheckpointUnreadable, LayoutMismatch, PromptTooLong, UnparsableReply
+from models.engine import ClipTokens, EncodedClip, LeadIn, refuse_foreign
+from models.errors import CheckpointUnreadable, PromptTooLong
 from models.generate import greedy, next_logits
 from models.grammar import Grammars, most_likely
 from models.layout import StreamLayout
@@ -25,15 +24,16 @@ from models.lead_in import led_into
 from models.preprocess import to_pixels
 from models.processor import Frames, Processor
 from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
+from models.replies import (
+    MAX_ANSWER_CLIPS,
+    MAX_ANSWER_TOKENS,
+    MAX_NOTE_TOKENS,
+    MAX_PLAN_TOKENS,
+    parse_reply,
+)
 from models.schemas import Note, Plan
 from models.train import ClipFeatures, pad_texts
 from models.video_llm import LongwatchForConditionalGeneration
-
-MAX_NOTE_TOKENS, MAX_PLAN_TOKENS, MAX_ANSWER_TOKENS = 256, 128, 160
-MAX_ANSWER_CLIPS = 2
-"""Clips whose tokens are read while an answer is written; what training shows at most."""
-
-Reply = TypeVar("Reply", bound=BaseModel)
 
 
 class TransformersEngine:
@@ -217,7 +217,7 @@ class TransformersEngine:
 
     def _read(self, prompt: str, clips: Sequence[ClipTokens]) -> tuple[list[int], Tensor | None]:
         for clip in clips:
-            self._check(clip)
+            refuse_foreign(self, clip)
         frames = [Frames(clip.frame_K, clip.times_s_T) for clip in clips]
         ids = self.processor.prompt_ids(prompt, frames)
         limit = int(self.model.config.text_config.max_position_embeddings) - MAX_NOTE_TOKENS
@@ -229,49 +229,8 @@ class TransformersEngine:
         return ids, torch.from_numpy(tokens).float().to(self.model.device)
 
     def led_into(self, clip: ClipTokens, lead_in: LeadIn) -> ClipTokens:
-        self._check(lead_in.clip)
+        refuse_foreign(self, lead_in.clip)
         return led_into(clip, lead_in, projector=self.model.projector, layout=self.layout)
-
-    def _check(self, clip: ClipTokens) -> None:
-        if clip.layout_id != self.layout_id:
-            raise LayoutMismatch("layout", expected=self.layout_id, got=clip.layout_id)
-        if clip.encoder_id != self.encoder_id:
-            raise LayoutMismatch("encoder", expected=self.encoder_id, got=clip.encoder_id)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=False)
-
-
-def parse_reply(task: str, schema: type[Reply], reply: str) -> Reply:
-    """Read JSON; of a reply that broke off, what is whole counts, and the item it broke off in not.
-
-    Raises:
-        UnparsableReply: not JSON, or JSON of another shape.
-    """
-    try:
-        value = from_json(reply, allow_partial=True)
-        try:
-            return schema.model_validate(value)
-        except ValidationError:
-            if not _broke_off(reply):
-                raise
-            return schema.model_validate(_without_last_items(value))
-    except (ValidationError, ValueError) as error:
-        raise UnparsableReply(task, reply) from error
-
-
-def _broke_off(reply: str) -> bool:
-    try:
-        from_json(reply)
-    except ValueError:
-        return True
-    return False
-
-
-def _without_last_items(value: Any) -> Any:  # noqa: ANN401 - whatever JSON can hold
-    """The object with the last item of its last list left out, where a reply breaks off."""
-    if not isinstance(value, dict) or not value:
-        return value
-    fields = cast(dict[str, Any], value)
-    last, items = list(fields.items())[-1]
-    return {**fields, last: items[:-1]} if isinstance(items, list) else fields

@@ -16,13 +16,17 @@ from importlib import metadata, util
 from pathlib import Path
 
 from memory.errors import GpuSearchUnavailable, StoreError
+from models.errors import CheckpointUnreadable, ModelServerAway, ModelServerError
 from services.locks import Service, running_services
+from services.model_address import ModelAddress, ServedBy
 from services.promoted import served_model
 from services.settings import SHIPPED_MODEL, Settings
-from services.wiring import kafka
+from services.wiring import kafka, model_servers
 from streaming.errors import BusEngineMissing, BusError, NvdecUnavailable
 from streaming.nvdec import open_nvdec
 
+MODELS_OF = {ServedBy.SGLANG: "/v1/models", ServedBy.OPENAI: "/models"}
+"""Where a server lists its models."""
 OLDEST_PYTHON = (3, 11)
 LITTLE_SPACE_BYTES = 2 * 2**30
 OPTIONAL = {
@@ -103,7 +107,12 @@ def _engines(settings: Settings) -> Iterator[Check]:
     yield _vectors(settings)
     yield Check("footage", Health.OK, settings.footage)
     yield Check("tokens", Health.OK, settings.tokens)
-    yield _model(served_model(settings))
+    address = settings.model_address
+    if address is None or address.served_by is ServedBy.SGLANG:
+        yield _checkpoint(served_model(settings))
+    if address is not None:
+        wanted = _wanted(settings, address.served_by)
+        yield from (_served(settings, address, url, wanted) for url in address.urls)
     yield _device()
     yield _decoder(settings.device)
 
@@ -164,7 +173,7 @@ def _vectors(settings: Settings) -> Check:
     return Check(name, Health.OK, f"FAISS on {settings.device} and the CPU, {settings.index_path}")
 
 
-def _model(path: Path) -> Check:
+def _checkpoint(path: Path) -> Check:
     name = "longwatch-nano" if path == SHIPPED_MODEL else str(path)
     if not (path / "config.json").is_file():
         remedy = "set LONGWATCH_MODEL to the folder of a checkpoint"
@@ -174,6 +183,37 @@ def _model(path: Path) -> Check:
         return Check("model", Health.MISSING, f"{name}: no weights in it", remedy)
     size_bytes = sum(file.stat().st_size for file in path.iterdir() if file.is_file())
     return Check("model", Health.OK, f"{name}, in process, {size_bytes / 2**20:.0f} MiB")
+
+
+def _wanted(settings: Settings, served_by: ServedBy) -> str | None:
+    """What the model is called that its servers are to have; None if nobody knows."""
+    if served_by is ServedBy.OPENAI:
+        return settings.model_name
+    from models.checkpoint import Checkpoint  # which needs torch
+
+    try:
+        return Checkpoint(served_model(settings)).model_id
+    except CheckpointUnreadable:
+        return None
+
+
+def _served(settings: Settings, address: ModelAddress, url: str, wanted: str | None) -> Check:
+    """Whether a server of the model answers, and has the model that is named."""
+    name = "model server"
+    try:
+        with closing(model_servers(settings, address)) as servers:
+            listed = servers.get(MODELS_OF[address.served_by], url)
+    except ModelServerAway as error:
+        remedy = "start it, or correct LONGWATCH_MODEL_URL; meanwhile footage is captured"
+        return Check(name, Health.MISSING, f"{url} does not answer ({error.reason})", remedy)
+    except ModelServerError as error:
+        return Check(name, Health.MISSING, str(error))
+    known = [str(model.get("id")) for model in listed.get("data", [])]
+    if wanted is not None and known and wanted not in known:
+        remedy = "set LONGWATCH_MODEL_NAME, or LONGWATCH_MODEL, to the one that is served there"
+        found = f"{url} has no model {wanted}, but {', '.join(known)}"
+        return Check(name, Health.MISSING, found, remedy)
+    return Check(name, Health.OK, f"{url} answers, with {wanted or ', '.join(known)}")
 
 
 def _device() -> Check:

@@ -20,7 +20,7 @@ from memory.record import Record
 from memory.tokens import TokenStore
 from memory.values import Hit
 from models.engine import ClipTokens, Engine
-from models.errors import LayoutMismatch, PromptTooLong
+from models.errors import LayoutMismatch, PromptTooLong, RequestRefused, UnparsableReply
 from services.remember import clip_tokens
 from streaming.messages import Span
 
@@ -122,7 +122,7 @@ def judgement(engine: Engine, tokens: ClipTokens, claim: str) -> float | None:
     """The model's yes or no to a claim, as a probability; None where it cannot be asked."""
     try:
         return engine.judge(tokens, claim)
-    except (LayoutMismatch, PromptTooLong):
+    except (LayoutMismatch, PromptTooLong, RequestRefused, UnparsableReply):
         return None
 
 

@@ -1,13 +1,17 @@
-"""One clip into memory: encode, describe, store tokens, write the record, announce.
+"""One clip into memory: encode, store tokens, describe, write the record, announce.
 
 In this order, so that a kill between any two leaves nothing that claims more than is there:
 tokens without a record are overwritten by the same bytes, and a record that was not announced is
 announced when its stream is taken up again. A model's seconds become spans of media time here.
+
+The first two need no server of the model. The rest may come later, where it is away: all that is
+needed for it is stored, or small (`SeenClip`).
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -23,12 +27,19 @@ from memory.errors import (
 from memory.record import Record
 from memory.tokens import StoredTokens, TokenStore
 from models.engine import ClipTokens, EncodedClip, Engine, LeadIn
-from models.errors import BudgetTooLarge, PromptTooLong, UnparsableReply, UnusableFrames
+from models.errors import (
+    BudgetTooLarge,
+    ModelServerAway,
+    PromptTooLong,
+    RequestRefused,
+    UnparsableReply,
+    UnusableFrames,
+)
 from models.schemas import Note, NoteEvent
 from services import tracing
 from services.logs import about
 from services.metrics import Metrics, Stage
-from services.tracing import continuing
+from services.tracing import TraceContext, continuing
 from services.windows import CollectedClip
 from streaming.bus import Bus
 from streaming.messages import (
@@ -41,12 +52,36 @@ from streaming.messages import (
     Span,
     StreamGap,
     clip_id_of,
+    wall_time,
 )
 
 PREVIOUS_NOTES = 2  # what the model is told of the time before a clip
 SHORTEST_EVENT_NS = NS_PER_S // 1000  # a model may name an instant; a span cannot be empty
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SeenClip:
+    """A clip whose tokens are stored, and whose note is still to be written.
+
+    vector_V   None of a model that makes none of pictures
+    tokens     None where they are to be read from the store
+    """
+
+    clip_id: str
+    span: Span
+    epoch_at: datetime
+    frame_count: int
+    token_count: int
+    vector_V: NDArray[np.float32] | None
+    thinned: bool
+    traces: tuple[TraceContext, ...]
+    tokens: ClipTokens | None
+
+    @property
+    def ends_at(self) -> datetime:
+        return wall_time(self.epoch_at, self.span.end_ns)
 
 
 class Rememberer:
@@ -69,81 +104,118 @@ class Rememberer:
         self._turn = turn
         self._metrics = metrics or Metrics()
 
-    def remember(self, clip: CollectedClip, *, epoch_at: datetime) -> None:
+    def remember(
+        self, clip: CollectedClip, *, epoch_at: datetime, later: bool = False
+    ) -> SeenClip | None:
         """Store all that is known of a clip. Doing it twice is doing it once.
 
         A clip whose pictures no model can read becomes a gap; one whose note does not parse is
         remembered by its picture alone; one that was forgotten meanwhile stays forgotten.
+
+        One whose note cannot be written yet is given back, to be written later: where the model's
+        server is away, or where that is what is wanted.
         """
         clip_id = clip_id_of(clip.span, self._engine.layout_id)
-        said = about(stream_id=clip.span.stream_id, clip_id=clip_id)
-        first, links = (clip.traces[0], clip.traces[1:]) if clip.traces else (None, ())
-        with continuing(first), self._metrics.tracer.span("analyse.remember", said, links=links):
-            self._remember(clip_id, clip, epoch_at)
+        with self._tracing(clip_id, clip.span, clip.traces):
+            try:
+                seen = self._see(clip_id, clip, epoch_at)
+            except (UnusableFrames, BudgetTooLarge) as error:
+                self._put_unreadable(clip_id, clip.span, error)
+                return None
+            if later:
+                return replace(seen, tokens=None)
+            try:
+                self._write(seen)
+            except ModelServerAway as error:
+                said = about(stream_id=clip.span.stream_id, clip_id=clip_id)
+                log.warning("%s: its note is written later: %s", clip_id, error, extra=said)
+                return replace(seen, tokens=None)
+        return None
 
-    def _remember(self, clip_id: str, clip: CollectedClip, epoch_at: datetime) -> None:
-        stream_id = clip.span.stream_id
-        try:
-            encoded = self._encode(clip)
-        except (UnusableFrames, BudgetTooLarge) as error:
-            said = about(stream_id=stream_id, clip_id=clip_id)
-            log.warning("%s: cannot be remembered: %s", clip_id, error, extra=said)
-            self._record.put_gap(StreamGap(span=clip.span, reason=GapReason.CORRUPT))
-            self._metrics.gap(stream_id, GapReason.CORRUPT.value)
-            return
-        try:
-            with self._metrics.timed(Stage.STORE):
-                self._tokens.put(stored_tokens(clip_id, encoded.tokens))
-            self._put_note(clip_id, clip, encoded, epoch_at)
-        except (SpanForgotten, UnknownStream):
-            self._tokens.delete(clip_id)
-            return
-        self.announce(clip_id, clip.span)
-        self._metrics.clip_remembered(stream_id)
+    def write(self, seen: SeenClip) -> None:
+        """Write the note of a clip that was given back.
 
-    def _put_note(
-        self, clip_id: str, clip: CollectedClip, encoded: EncodedClip, epoch_at: datetime
-    ) -> None:
-        before = self._record.last_clips(
-            clip.span.stream_id, before_ns=clip.span.start_ns, limit=PREVIOUS_NOTES
-        )
-        lead_in = self._lead_in(clip.span, before)
-        try:
-            self._put_described(clip_id, clip, encoded, epoch_at, before, lead_in)
-        except SpanForgotten:
-            if lead_in is None:
-                raise
-            self._put_described(clip_id, clip, encoded, epoch_at, before[:-1], None)
+        Raises:
+            ModelServerAway: still; nothing was written.
+        """
+        with self._tracing(seen.clip_id, seen.span, seen.traces):
+            self._write(seen)
 
-    def _put_described(
-        self,
-        clip_id: str,
-        clip: CollectedClip,
-        encoded: EncodedClip,
-        epoch_at: datetime,
-        before: Sequence[ClipNote],
-        lead_in: LeadIn | None,
-    ) -> None:
-        note = self._describe(clip_id, encoded.tokens, before, lead_in)
-        reach_ns = round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0
-        text_vector = self._vector(note.text) if note.text else encoded.vector_V
-        clip_note = ClipNote(
+    def _see(self, clip_id: str, clip: CollectedClip, epoch_at: datetime) -> SeenClip:
+        encoded = self._encode(clip)
+        with self._metrics.timed(Stage.STORE):
+            self._tokens.put(stored_tokens(clip_id, encoded.tokens))
+        return SeenClip(
             clip_id=clip_id,
             span=clip.span,
             epoch_at=epoch_at,
-            text=note.text,
-            events=tuple(noted_event(event, clip.span, reach_ns=reach_ns) for event in note.events),
             frame_count=len(clip.frames),
             token_count=len(encoded.tokens.tokens_KD),
+            vector_V=encoded.vector_V,
+            thinned=clip.thinned,
+            traces=clip.traces,
+            tokens=replace(encoded.tokens, clip_id=clip_id),
+        )
+
+    def _write(self, seen: SeenClip) -> None:
+        try:
+            self._put_note(seen)
+        except (SpanForgotten, UnknownStream):
+            self._tokens.delete(seen.clip_id)
+            return
+        self.announce(seen.clip_id, seen.span)
+        self._metrics.clip_remembered(seen.span.stream_id)
+
+    @contextmanager
+    def _tracing(self, clip_id: str, span: Span, traces: Sequence[TraceContext]) -> Generator[None]:
+        said = about(stream_id=span.stream_id, clip_id=clip_id)
+        first, links = (traces[0], traces[1:]) if traces else (None, ())
+        with continuing(first), self._metrics.tracer.span("analyse.remember", said, links=links):
+            yield
+
+    def _put_unreadable(self, clip_id: str, span: Span, error: Exception) -> None:
+        said = about(stream_id=span.stream_id, clip_id=clip_id)
+        log.warning("%s: cannot be remembered: %s", clip_id, error, extra=said)
+        self._record.put_gap(StreamGap(span=span, reason=GapReason.CORRUPT))
+        self._metrics.gap(span.stream_id, GapReason.CORRUPT.value)
+
+    def _put_note(self, seen: SeenClip) -> None:
+        before = self._record.last_clips(
+            seen.span.stream_id, before_ns=seen.span.start_ns, limit=PREVIOUS_NOTES
+        )
+        lead_in = self._lead_in(seen.span, before)
+        try:
+            self._put_described(seen, before, lead_in)
+        except SpanForgotten:
+            if lead_in is None:
+                raise
+            self._put_described(seen, before[:-1], None)
+
+    def _put_described(
+        self, seen: SeenClip, before: Sequence[ClipNote], lead_in: LeadIn | None
+    ) -> None:
+        tokens = seen.tokens or self._stored(seen.clip_id)
+        note = Note(text="") if tokens is None else self._describe(tokens, before, lead_in)
+        reach_ns = round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0
+        text_vector = seen.vector_V
+        if note.text or text_vector is None:
+            text_vector = self._vector(note.text)
+        clip_note = ClipNote(
+            clip_id=seen.clip_id,
+            span=seen.span,
+            epoch_at=seen.epoch_at,
+            text=note.text,
+            events=tuple(noted_event(event, seen.span, reach_ns=reach_ns) for event in note.events),
+            frame_count=seen.frame_count,
+            token_count=seen.token_count,
             layout_id=self._engine.layout_id,
             encoder_id=self._engine.encoder_id,
             model_id=self._engine.model_id,
-            thinned=clip.thinned,
+            thinned=seen.thinned,
         )
+        visual_vector = text_vector if seen.vector_V is None else seen.vector_V
         with self._metrics.timed(Stage.STORE):
-            self._record.put_clip(
-                clip_note, text_vector=text_vector, visual_vector=encoded.vector_V
-            )
+            self._record.put_clip(clip_note, text_vector=text_vector, visual_vector=visual_vector)
 
     def announce(self, clip_id: str, span: Span) -> None:
         message = ClipRemembered(clip_id=clip_id, span=span)
@@ -165,24 +237,25 @@ class Rememberer:
         if not self._engine.lead_in_s or not before or before[-1].span.end_ns != span.start_ns:
             return None
         last = before[-1]
-        try:
-            stored = self._tokens.get(
-                last.clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
-            )
-        except (TokensMissing, DamagedTokens, ForeignTokens) as error:
-            log.warning(
-                "described without what came before: %s", error, extra=about(clip_id=last.clip_id)
-            )
+        tokens = self._stored(last.clip_id)
+        if tokens is None:
             return None
         length_ns = last.span.end_ns - last.span.start_ns
-        return LeadIn(clip_tokens(stored), ends_s=length_ns / NS_PER_S)
+        return LeadIn(tokens, ends_s=length_ns / NS_PER_S)
+
+    def _stored(self, clip_id: str) -> ClipTokens | None:
+        """What is stored of a clip; None, and a word, where that cannot be read any more."""
+        try:
+            stored = self._tokens.get(
+                clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
+            )
+        except (TokensMissing, DamagedTokens, ForeignTokens) as error:
+            log.warning("described without its pictures: %s", error, extra=about(clip_id=clip_id))
+            return None
+        return clip_tokens(stored)
 
     def _describe(
-        self,
-        clip_id: str,
-        tokens: ClipTokens,
-        before: Sequence[ClipNote],
-        lead_in: LeadIn | None,
+        self, tokens: ClipTokens, before: Sequence[ClipNote], lead_in: LeadIn | None
     ) -> Note:
         previous = [note.text for note in before]
         try:
@@ -191,10 +264,9 @@ class Rememberer:
         except PromptTooLong:
             with self._turn(), self._metrics.timed(Stage.DESCRIBE):
                 return self._engine.describe(tokens, previous=[], lead_in=lead_in)
-        except UnparsableReply as error:
-            log.warning(
-                "%s: remembered without words: %s", clip_id, error, extra=about(clip_id=clip_id)
-            )
+        except (UnparsableReply, RequestRefused) as error:
+            said = about(clip_id=tokens.clip_id)
+            log.warning("%s: remembered without words: %s", tokens.clip_id, error, extra=said)
             return Note(text="")
 
     def _vector(self, text: str) -> NDArray[np.float32]:
@@ -235,4 +307,5 @@ def clip_tokens(stored: StoredTokens) -> ClipTokens:
         times_s_T=stored.arrays["times_s_T"],
         layout_id=stored.layout_id,
         encoder_id=stored.encoder_id,
+        clip_id=stored.clip_id,
     )

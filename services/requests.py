@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class Asked(Message):
-    """What all requests share. `model` is a checkpoint that was named; None leaves it open."""
+    """What all requests share. `model` is one that was named; None leaves it open."""
 
     text: str
     streams: tuple[str, ...] = ()
@@ -142,11 +142,14 @@ REPLY: TypeAdapter[Reply] = TypeAdapter(Annotated[Reply, Field(discriminator="ki
 
 
 def model_named(settings: Settings) -> str | None:
-    """The checkpoint that somebody named, as a request carries it."""
-    return model_of(settings) if is_named(settings) else None
+    """The model that somebody named, as a request carries it."""
+    return model_of(settings) if is_named(settings) or settings.model_url else None
 
 
 def model_of(settings: Settings) -> str:
+    """The checkpoint; or where a model runs that is not in process, and its name there."""
+    if settings.model_url is not None:
+        return f"{settings.model_url} {settings.model_name or ''}".strip()
     return str(served_model(settings).resolve())
 
 

@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from memory.values import WhenBehind
 from services.errors import SettingsError
 from services.logs import LogFormat
+from services.model_address import ModelAddress, model_address_of
 from services.signing import secret_of
 
 KAFKA_SERVERS = re.compile(r"[^\s,/@]+:[0-9]+(,[^\s,/@]+:[0-9]+)*")
@@ -54,6 +55,17 @@ class Settings(BaseSettings):
     model: Path = Field(
         default=SHIPPED_MODEL,
         description="Folder of the checkpoint. Default: the one promoted last, or longwatch-nano",
+    )
+    model_url: str | None = Field(
+        default=None,
+        description="Servers that run the model, as sglang+http://HOST:PORT, or another one, as "
+        "openai+https://HOST/v1; with commas between several. Default: it runs in this process",
+    )
+    model_name: str | None = Field(
+        default=None, min_length=1, description="What an OpenAI-compatible server calls the model."
+    )
+    model_key: SecretStr | None = Field(
+        default=None, description="Key that the model's servers are shown."
     )
     model_threads: int = Field(
         default=0, ge=0, description="CPU threads of the model; 0: one less than there are cores."
@@ -160,6 +172,13 @@ class Settings(BaseSettings):
         description="How a service logs: text, or json for one JSON object a line.",
     )
 
+    @field_validator("model_url")
+    @classmethod
+    def _must_name_servers(cls, url: str | None) -> str | None:
+        if url is not None:
+            model_address_of(url)
+        return url
+
     @field_validator("redis")
     @classmethod
     def _must_name_a_server(cls, redis: SecretStr | None) -> SecretStr | None:
@@ -196,6 +215,10 @@ class Settings(BaseSettings):
         if address is not None:
             address_of(address)
         return address
+
+    @property
+    def model_address(self) -> ModelAddress | None:
+        return model_address_of(self.model_url) if self.model_url else None
 
     @property
     def health_address(self) -> tuple[str, int] | None:

@@ -25,8 +25,10 @@ from services.errors import (
     DataDirectoryEmpty,
     DataDirectoryUnusable,
     ModelUnavailable,
+    SettingsError,
     reason_of,
 )
+from services.model_address import ModelAddress, ServedBy
 from services.promoted import served_model
 from services.registry import Registry
 from services.settings import Settings, load_telemetry
@@ -41,6 +43,8 @@ from streaming.sqlite_bus import SqliteBus
 
 if TYPE_CHECKING:
     from memory.faiss_index import OpenedIndex
+    from models.model_servers import ModelServers
+    from models.transformers_engine import TransformersEngine
     from streaming.kafka_bus import KafkaBus
 
 log = logging.getLogger(__name__)
@@ -59,12 +63,44 @@ LoadEngine = Callable[[Settings], WatchingEngine]
 
 
 def load_engine(settings: Settings) -> WatchingEngine:
-    """The model that serves, in this process.
+    """The model that serves, in this process or in servers, which are not asked yet.
 
     Raises:
         ModelUnavailable: it cannot be loaded.
         StoreError: what was promoted cannot be read.
+        SettingsError
     """
+    address = settings.model_address
+    if address is None:
+        return _in_process(settings)
+    servers = model_servers(settings, address)
+    if address.served_by is ServedBy.SGLANG:
+        from models.sglang_engine import SGLangEngine
+
+        return SGLangEngine(servers, _in_process(settings))
+    from models.openai_engine import OpenAIEngine
+
+    if settings.model_name is None:
+        raise SettingsError(
+            "LONGWATCH_MODEL_NAME is missing; set it to what the server calls the model, "
+            "see: longwatch doctor"
+        )
+    return OpenAIEngine(servers, name=settings.model_name)
+
+
+def model_servers(settings: Settings, address: ModelAddress) -> "ModelServers":
+    """The servers of an address, with the key that the settings hold."""
+    from models import model_servers, openai_engine
+
+    denied = {ServedBy.SGLANG: model_servers.DENIED, ServedBy.OPENAI: openai_engine.DENIED}
+    return model_servers.ModelServers(
+        address.urls,
+        key=None if settings.model_key is None else settings.model_key.get_secret_value(),
+        denied=denied[address.served_by],
+    )
+
+
+def _in_process(settings: Settings) -> "TransformersEngine":
     import torch
     from transformers.utils import logging as transformers_logging
 

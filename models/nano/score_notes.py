@@ -18,9 +18,9 @@ from models.nano.recipe import LAYOUT, Clip, Marks, note_at
 from models.nano.world import Script
 from models.processor import Processor
 from models.prompts import describe_prompt
+from models.replies import parse_reply
 from models.schemas import Note
 from models.train import visual_tokens
-from models.transformers_engine import parse_reply
 from models.video_llm import LongwatchForConditionalGeneration
 
 BRIEFLY_S = 0.2

@@ -17,8 +17,8 @@ from memory.datasets import Example
 from memory.words import content_words, is_negated
 from models.errors import UnparsableReply
 from models.intervals import Estimate, bootstrap, wilson
+from models.replies import parse_reply
 from models.schemas import Note, NoteEvent
-from models.transformers_engine import parse_reply
 
 NEAR_S = 1.0
 """How far apart events may lie and still be the same: times are told to half a sampled picture."""

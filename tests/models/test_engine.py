@@ -19,8 +19,9 @@ from models.generate import greedy, greedy_batch
 from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
 from models.preprocess import to_pixels
 from models.processor import Frames, Processor
+from models.replies import parse_reply
 from models.schemas import Note
-from models.transformers_engine import TransformersEngine, parse_reply
+from models.transformers_engine import TransformersEngine
 from tests.models.builders import (
     IMAGE_SIZE_PX,
     tiny_engine,
@@ -53,6 +54,7 @@ def test_a_clip_encoded_once_can_be_judged_and_answered_from(compression: Compre
     tokens = encoded.tokens
     assert len(tokens.tokens_KD) == len(tokens.frame_K)
     assert set(tokens.frame_K) == {0, 1, 2, 3}
+    assert encoded.vector_V is not None
     assert np.linalg.norm(encoded.vector_V) == pytest.approx(1, abs=1e-5)
     assert 0 <= engine.judge(tokens, "something happens") <= 1
     assert isinstance("".join(engine.answer("what", findings=["result: 1"], clips=[tokens])), str)

@@ -18,6 +18,7 @@ from services.locks import alone
 from services.settings import Settings
 from streaming.messages import Answer, Verdict
 from tests.conftest import ROOT
+from tests.models.faulty_server import faulty
 from tests.services.scripted_engine import ScriptedEngine
 
 WIDE = 300
@@ -214,6 +215,27 @@ def test_doctor_says_what_is_missing(empty: Settings, tmp_path: Path) -> None:
     assert "LONGWATCH_MODEL" in by_name["model"]["remedy"]
     assert by_name["sqlite"]["health"] == "ok"
     assert "LONGWATCH_MODEL" in run(bare, "doctor").stdout
+
+
+@pytest.mark.parametrize(
+    ("says", "health", "found"),
+    [
+        ((200, b'{"data": [{"id": "vlm"}]}'), "ok", "answers, with vlm"),
+        ((200, b'{"data": [{"id": "another"}]}'), "missing", "has no model vlm"),
+        ((401, b'{"error": {"message": "bad key"}}'), "missing", "bad key"),
+        ((503, b""), "missing", "does not answer"),
+    ],
+)
+def test_doctor_asks_the_servers_of_the_model(
+    empty: Settings, says: tuple[int, bytes], health: str, found: str
+) -> None:
+    with faulty(says) as server:
+        given = {"model_url": f"openai+{server.url}/v1", "model_name": "vlm"}
+        result = run(empty.model_copy(update=given), "doctor", "--json")
+
+    (check,) = (one for one in as_json(result) if one["name"] == "model server")
+    assert (check["health"], found in check["found"]) == (health, True)
+    assert server.asked[0][0] == "/v1/models"
 
 
 def test_doctor_says_what_a_gpu_does_not_do(empty: Settings) -> None:

@@ -7,6 +7,7 @@ import pytest
 from services.cli import main
 from services.errors import SettingsError
 from services.settings import Settings, load_settings
+from services.wiring import load_engine
 
 
 def test_everything_has_a_default() -> None:
@@ -70,3 +71,42 @@ def test_a_kafka_with_passwords_needs_one(monkeypatch: pytest.MonkeyPatch) -> No
 
     with pytest.raises(SettingsError, match="SASL_SSL needs LONGWATCH_KAFKA_PASSWORD too"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://gpu:8000/v1", "must begin with"),
+        ("openai+", "must begin with"),
+        ("openai+gpu:8000", "URLs with commas"),
+        ("openai+http://a/v1,b", "URLs with commas"),
+        ("openai+http://a/v1?key=s3cret", "URLs with commas"),
+        ("openai+http://me:s3cret@a/v1", "set LONGWATCH_MODEL_KEY"),
+    ],
+)
+def test_servers_of_a_model_are_named_by_kind_and_url(
+    monkeypatch: pytest.MonkeyPatch, url: str, why: str
+) -> None:
+    monkeypatch.setenv("LONGWATCH_MODEL_URL", url)
+
+    with pytest.raises(SettingsError, match=rf"LONGWATCH_MODEL_URL cannot be used.*{why}") as told:
+        load_settings()
+    assert "s3cret" not in str(told.value)
+
+
+def test_a_model_may_run_in_several_servers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWATCH_MODEL_URL", "openai+http://a:8000/v1,https://b/v1/")
+    monkeypatch.setenv("LONGWATCH_MODEL_KEY", "s3cret")
+
+    settings = load_settings()
+
+    assert settings.model_address is not None
+    assert settings.model_address.urls == ("http://a:8000/v1", "https://b/v1")
+    assert "s3cret" not in repr(settings)
+
+
+def test_a_model_of_others_has_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWATCH_MODEL_URL", "openai+http://a:8000/v1")
+
+    with pytest.raises(SettingsError, match="LONGWATCH_MODEL_NAME is missing"):
+        load_engine(load_settings())

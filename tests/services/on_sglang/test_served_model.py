@@ -18,8 +18,9 @@ from models.layout import Compression, Pooling, RandomTokens, SlowFast, Weighted
 from models.nano.clips import sampled_pictures
 from models.nano.world import write_script
 from models.prompts import answer_prompt, describe_prompt, judge_prompt, plan_prompt
+from models.replies import parse_reply
 from models.schemas import Note, Plan
-from models.transformers_engine import TransformersEngine, parse_reply
+from models.transformers_engine import TransformersEngine
 from services.settings import SHIPPED_MODEL
 from tests.services.on_sglang.model_server import CLIP_S, ModelServer
 from tests.services.processes import until
