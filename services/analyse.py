@@ -9,9 +9,13 @@ for byte, whenever and however often the work is interrupted, as long as analysi
     each partition of the topic is worked at as if it were alone (`Share`): one that is taken away
     is forgotten, and its next reader finds in the record how far its streams are remembered
 
-Where it may not (`services.behind`), what is skipped or thinned depends on how far behind it was.
-What the record holds of that stays as it is: a gap is put before it has any effect, and what was
-remembered, thinned or not, is not done again. What it does not hold yet may come out otherwise.
+Where the model's server is away, clips are still seen and their tokens stored; their notes are
+written later, in order (`services.patient`).
+
+Where it may not take its time (`services.behind`), what is skipped or thinned depends on how far
+behind it was. What the record holds of that stays as it is: a gap is put before it has any effect,
+and what was remembered, thinned or not, is not done again. What it does not hold yet may come out
+otherwise.
 
 A segment that is not in the record's catalogue was forgotten, and is passed over.
 """
@@ -32,8 +36,8 @@ from models.layout import StreamLayout
 from services.behind import BackPressure, put_skipped, thinned
 from services.logs import about
 from services.metrics import Metrics, Stage
+from services.patient import PatientRememberer
 from services.progress import note_remembered, remembered_until_ns
-from services.remember import Rememberer
 from services.tracing import TraceContext, context_of, continuing
 from services.windows import ClipCollector, CollectedClip
 from streaming import bus
@@ -128,7 +132,7 @@ class Analyst:
         *,
         record: Record,
         footage: FootageStore,
-        rememberer: Rememberer,
+        rememberer: PatientRememberer,
         sampling: Sampling,
         pressure: BackPressure,
         metrics: Metrics | None = None,
@@ -170,6 +174,7 @@ class Analyst:
             share.ahead = dict(share.handled)
 
     def handle(self, record: bus.Record, prepared: Sampled) -> None:
+        self._make_up()
         message = prepared.message
         stream_id, share = stream_of(message), self._shares[record.partition]
         watched = self._taken_up(stream_id, share)
@@ -195,7 +200,13 @@ class Analyst:
             share.handled[stream_id] = prepared.until
 
     def idle(self) -> None:
-        """Clips are collected when footage comes, and not before."""
+        """Clips are collected when footage comes, and not before; notes may have to wait."""
+        self._make_up()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether notes of what was handled are still to be written."""
+        return len(self._rememberer) > 0
 
     def set_aside(self, record: bus.Record, error: Exception) -> None:
         """Name the segment's time as a gap."""
@@ -213,15 +224,22 @@ class Analyst:
         self._remember(watched)
 
     def committable(self, partition: int, next_offset: int) -> int:
-        watched = self._shares[partition].watched.values()
-        needed = [one.collector.needs_offset for one in watched]
-        return min([next_offset, *(offset for offset in needed if offset is not None)])
+        watched = self._shares[partition].watched
+        needed = [one.collector.needs_offset for one in watched.values()]
+        return min(
+            [
+                next_offset,
+                *(offset for offset in needed if offset is not None),
+                *self._rememberer.needs_offset(watched),
+            ]
+        )
 
     def revoked(self, partitions: Collection[int]) -> None:
         for partition in partitions:
             share = self._shares.pop(partition, None)
             if share is not None:
                 self._pressure.forget(share.watched)
+                self._rememberer.forget(share.watched)
 
     def _skip(self, watched: Watched, span: Span) -> list[CollectedClip]:
         """Leave out what is not remembered yet of a segment, and say so before that shows."""
@@ -274,9 +292,11 @@ class Analyst:
             spec = self._record.stream(stream_id)
         except UnknownStream:
             share.watched.pop(stream_id, None)
+            self._rememberer.forget([stream_id])
             return None
         watched = share.watched.get(stream_id)
         if watched is None or watched.spec.added_at != spec.added_at:
+            self._rememberer.forget([stream_id])
             watched = Watched(
                 spec,
                 ClipCollector(
@@ -296,7 +316,23 @@ class Analyst:
             assert watched.epoch_at is not None, "frames come from segments, which tell the epoch"
             self._rememberer.remember(clip, epoch_at=watched.epoch_at)
             del watched.complete[0]
-        note_remembered(self._record, watched.spec, watched.collector.done_ns)
+        self._note_remembered(watched)
+
+    def _make_up(self) -> None:
+        """Write notes that wait, if the model can be asked again."""
+        if not self.is_waiting:
+            return
+        self._rememberer.make_up()
+        for share in self._shares.values():
+            for watched in share.watched.values():
+                self._note_remembered(watched)
+
+    def _note_remembered(self, watched: Watched) -> None:
+        self._metrics.unwritten(len(self._rememberer))
+        done_ns = watched.collector.done_ns
+        waits_from_ns = self._rememberer.waits_from_ns(watched.spec.stream_id)
+        until_ns = done_ns if waits_from_ns is None else min(done_ns, waits_from_ns)
+        note_remembered(self._record, watched.spec, until_ns)
 
 
 def shown_by(fed: Sequence[Fed], clip: CollectedClip) -> CollectedClip:

@@ -190,7 +190,9 @@ class ToTheEnd(Analyst):
     has_ended: threading.Event
 
     def idle(self) -> None:
-        self.has_ended.set()
+        super().idle()
+        if not self.is_waiting:
+            self.has_ended.set()
 
 
 def catalogued(record: Record, spec: StreamSpec) -> list[CaptureMessage]:

@@ -94,6 +94,9 @@ class Metrics:
         self._partitions = self._gauge(
             "partitions", "Partitions that this process works at", "group"
         )
+        self._unwritten = self._gauge(
+            "unwritten_notes", "Clips that are seen, and whose notes wait for the model"
+        )
         self._captured = self._gauge("captured_seconds", "Media time captured", "stream")
         self._remembered = self._gauge("remembered_seconds", "Media time remembered", "stream")
         self._behind = self._gauge(
@@ -179,6 +182,9 @@ class Metrics:
 
     def partitions(self, group: str, count: int) -> None:
         self._partitions.labels(group).set(count)
+
+    def unwritten(self, notes: int) -> None:
+        self._unwritten.set(notes)
 
     def progress(self, stream_id: str, *, captured_s: float, remembered_s: float) -> None:
         self._captured.labels(self._seen(stream_id)).set(captured_s)

@@ -24,6 +24,7 @@ from services.forget import everything
 from services.index import IndexKeeper
 from services.locks import Service
 from services.metrics import Metrics, Stage
+from services.patient import PatientRememberer
 from services.progress import PAUSED, cursor_of
 from services.remember import Rememberer
 from services.requests import BackTestRequest, OnText, Request, Result, Turn, back_tested, respond
@@ -120,13 +121,16 @@ def analysis(
     return kind(
         record=stores.record,
         footage=stores.footage,
-        rememberer=Rememberer(
-            engine=engine,
-            record=stores.record,
-            tokens=stores.tokens,
-            bus=parts.bus,
-            turn=turn,
-            metrics=metrics,
+        rememberer=PatientRememberer(
+            Rememberer(
+                engine=engine,
+                record=stores.record,
+                tokens=stores.tokens,
+                bus=parts.bus,
+                turn=turn,
+                metrics=metrics,
+            ),
+            monotonic_ns=parts.clock.monotonic_ns,
         ),
         sampling=Sampling(policy_of(engine.layout), decoding),
         pressure=BackPressure(

@@ -22,12 +22,14 @@ from streaming.unit_decoder import Frame
 class CollectedClip:
     """A complete clip: its span, and its frames in order of time, at least one.
 
-    thinned   whether some of it was looked at more seldom than it should be
-    traces    the spans that published the segments that it shows, as far as they said so
+    needs_offset   offset of the first segment that it shows
+    thinned        whether some of it was looked at more seldom than it should be
+    traces         the spans that published the segments that it shows, as far as they said so
     """
 
     span: Span
     frames: tuple[Frame, ...]
+    needs_offset: int
     thinned: bool = False
     traces: tuple[TraceContext, ...] = ()
 
@@ -116,4 +118,5 @@ class ClipCollector:
         if not frames:
             return []
         span = Span(stream_id=self.stream_id, start_ns=self._clip_start_ns, end_ns=end_ns)
-        return [CollectedClip(span, frames)]
+        assert self.needs_offset is not None, "frames come from a segment"
+        return [CollectedClip(span, frames, self.needs_offset)]

@@ -94,6 +94,7 @@ class Worker(Generic[T]):
         self._pending: deque[Pending[T]] = deque()
         self._condemned: Exception | None = None
         self._again_from: dict[int, int] = {}
+        self._handled: dict[int, int] = {}
         self._due: dict[int, int] = {}
         self._committed: dict[int, int] = {}
 
@@ -125,6 +126,8 @@ class Worker(Generic[T]):
             self._do_first()
         else:
             self._handler.idle()
+            for partition in self._handled:
+                self._look_what_is_due(partition)
         if self._due and self._consumer.commit(self._due):
             self._committed |= self._due
             self._due = {}
@@ -137,9 +140,14 @@ class Worker(Generic[T]):
             self._put_aside(record, self._condemned)
             self._condemned = None
         self._pending.popleft()
-        offset = self._handler.committable(record.partition, record.offset + 1)
-        if offset != self._committed.get(record.partition):
-            self._due[record.partition] = offset
+        self._handled[record.partition] = record.offset + 1
+        self._look_what_is_due(record.partition)
+
+    def _look_what_is_due(self, partition: int) -> None:
+        """Up to where nothing is needed any more; handlers may hold back what they handled."""
+        offset = self._handler.committable(partition, self._handled[partition])
+        if offset != self._committed.get(partition):
+            self._due[partition] = offset
 
     def _look_ahead(self, pool: ThreadPoolExecutor) -> None:
         room = AHEAD - len(self._pending)
@@ -161,7 +169,7 @@ class Worker(Generic[T]):
             self._condemned = None
         self._drop(pending for pending in self._pending if pending.record.partition in revoked)
         for partition in revoked:
-            for known in (self._again_from, self._due, self._committed):
+            for known in (self._again_from, self._handled, self._due, self._committed):
                 known.pop(partition, None)
         self._handler.revoked(revoked)
         log.info("%s: partitions went to others: %s", self.name, sorted(revoked))

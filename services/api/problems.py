@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from memory import errors as memory
+from models import errors as models
 from services import errors as services
 from services.api import errors as api
 from services.console import OURS
@@ -24,6 +25,7 @@ RETRY_S = 5
 
 UNSAID = "something failed that should not; the log says more"
 NO_RULE = "no such rule, or this key may not see it; see /v1/rules"
+MODEL_AWAY = "the model cannot be asked just now; footage is still captured: ask again later"
 GONE = "no such stream, or this key may not see it; see /v1/streams"
 
 STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
@@ -53,6 +55,7 @@ STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (memory.StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (memory.StoreFull, HTTPStatus.SERVICE_UNAVAILABLE),
     (memory.DiskFull, HTTPStatus.SERVICE_UNAVAILABLE),
+    (models.ModelServerAway, HTTPStatus.SERVICE_UNAVAILABLE),
     (streaming.FootageMissing, HTTPStatus.NOT_FOUND),
     (streaming.FootageFull, HTTPStatus.SERVICE_UNAVAILABLE),
     (streaming.FootageUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -84,13 +87,15 @@ def status_of(error: Exception) -> HTTPStatus:
 
 
 def detail_of(error: Exception) -> str:
-    """What may be told of an error: no paths of this machine, and no names of other streams."""
+    """What may be told of an error: no paths, no addresses, no names of other streams."""
     if status_of(error) is HTTPStatus.INTERNAL_SERVER_ERROR:
         return UNSAID
     if isinstance(error, services.NoSuchStream | memory.UnknownStream):
         return GONE
     if isinstance(error, services.NoSuchRule):
         return NO_RULE
+    if isinstance(error, models.ModelServerAway):
+        return MODEL_AWAY
     if isinstance(error, services.OutputUnusable):
         return error.reason
     return str(error)

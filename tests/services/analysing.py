@@ -10,6 +10,7 @@ from memory.dump import dump
 from services.analyse import Analyst, Sampling, policy_of
 from services.behind import BackPressure, Limit
 from services.metrics import Metrics
+from services.patient import PatientRememberer
 from services.remember import Rememberer
 from services.settings import Settings
 from services.wiring import Stores, opened, opened_bus, wall_clock
@@ -96,7 +97,7 @@ def worker_of(
     analyst = StoppingAnalyst(
         record=record,
         footage=stores.footage,
-        rememberer=rememberer,
+        rememberer=PatientRememberer(rememberer, monotonic_ns=clock.monotonic_ns),
         sampling=Sampling(policy_of(LAYOUT), Decoding()),
         pressure=BackPressure(
             record, Limit(stores.settings.when_behind, stores.settings.behind_s), clock
@@ -114,7 +115,9 @@ class StoppingAnalyst(Analyst):
     stop: threading.Event
 
     def idle(self) -> None:
-        self.stop.set()
+        super().idle()
+        if not self.is_waiting:
+            self.stop.set()
 
 
 def memory_of(settings: Settings) -> tuple[bytes, dict[str, bytes]]:

@@ -25,7 +25,11 @@ LOCAL = ("127.0.0.1", 0)
 
 @contextmanager
 def api(
-    settings: Settings, *, answers: bool = True, per_s: float = REQUESTS_A_SECOND
+    settings: Settings,
+    *,
+    answers: bool = True,
+    engine: ScriptedEngine | None = None,
+    per_s: float = REQUESTS_A_SECOND,
 ) -> Generator[httpx2.Client]:
     """A client of the API, which listens meanwhile, and of which it may ask so often."""
     clock, metrics, stop, listens = (
@@ -38,7 +42,7 @@ def api(
     face = Face("api", metrics, readiness)
     with ExitStack() as stack:
         if answers:
-            stack.enter_context(answering(settings))
+            stack.enter_context(answering(settings, engine or ScriptedEngine()))
         stores = stack.enter_context(opened(settings, make=True))
         listening = stack.enter_context(taken(LOCAL, settings))
         given = replace(
@@ -65,9 +69,8 @@ def api(
 
 
 @contextmanager
-def answering(settings: Settings) -> Generator[None]:
+def answering(settings: Settings, engine: ScriptedEngine) -> Generator[None]:
     """`longwatch run answer`, with the scripted engine, in a thread of this process."""
-    engine = ScriptedEngine()
     with opened(settings, make=True) as stores:
         vectors = open_index(stores, engine)
 

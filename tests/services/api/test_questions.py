@@ -1,15 +1,17 @@
 """Questions by HTTP, asked with OpenAI's own client, and what is searched for."""
 
 import json
-from typing import Any
+from typing import Any, Never
 
 import httpx2
 import openai
 import pytest
 
+from models.errors import ModelServerAway
 from services.api.chat import MODEL
 from services.settings import Settings
 from tests.services.api.serving import api
+from tests.services.scripted_engine import ScriptedEngine
 from tests.services.test_cli import as_json, run
 
 QUESTION = "when: a bright light"
@@ -152,3 +154,20 @@ def test_without_a_service_that_answers_one_is_told_to_come_back(settings: Setti
         assert reply.status_code == 503
         assert int(reply.headers["retry-after"]) > 0
         assert reply.json()["kind"] == "AnswersAway"
+
+
+@pytest.mark.parametrize("call", ["plan", "answer"])
+def test_while_the_model_is_away_one_is_told_to_come_back(settings: Settings, call: str) -> None:
+    def away(*asked: object, **known: object) -> Never:
+        raise ModelServerAway("http://gpu-7:30000", reason="nobody is there")
+
+    engine = ScriptedEngine()
+    setattr(engine, call, away)
+    with api(settings, engine=engine) as client:
+        asked = client.post("/v1/chat/completions", json={"messages": user(QUESTION)})
+        assert client.get("/v1/search", params={"q": "light"}).status_code == 200
+
+    assert asked.status_code == 503
+    assert int(asked.headers["retry-after"]) > 0
+    assert asked.json()["kind"] == "ModelServerAway"
+    assert "gpu-7" not in asked.text
