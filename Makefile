@@ -7,6 +7,8 @@
 EXTRAS ?= cpu,dev
 TESTED := $(EXTRAS),sglang-cpu
 PYTEST_ARGS ?=
+# Tests run in so many processes, a file in one of them; each starts the servers that it needs.
+TEST_JOBS ?= 2
 BENCHMARKS ?= decode compression "accuracy --work longwatch-bench" "ingest --work longwatch-bench" "live --work longwatch-bench" bus "latency --work longwatch-bench" "alert_latency --work longwatch-bench" "cameras --work longwatch-bench" report
 BIN := .venv/bin
 PACKAGES := streaming memory models services tests benchmarks
@@ -23,7 +25,7 @@ demo: setup ## Watch half an hour of video, then ask about it
 
 test: ## Run all tests
 	@EXTRAS=$(TESTED) bash .ci/setup
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(PYTEST_ARGS)
 
 check: ## Lint, format, types and the arrows between the folders
 	@EXTRAS=$(TESTED) bash .ci/setup
