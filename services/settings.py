@@ -175,8 +175,9 @@ class Settings(BaseSettings):
     @field_validator("model_url")
     @classmethod
     def _must_name_servers(cls, url: str | None) -> str | None:
-        if url is not None:
-            model_address_of(url)
+        if not url:
+            return None
+        model_address_of(url)
         return url
 
     @field_validator("redis")

@@ -94,6 +94,11 @@ def test_servers_of_a_model_are_named_by_kind_and_url(
     assert "s3cret" not in str(told.value)
 
 
+def test_without_servers_the_model_runs_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWATCH_MODEL_URL", "")  # as Compose passes on what nobody set
+    assert load_settings().model_address is None
+
+
 def test_a_model_may_run_in_several_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGWATCH_MODEL_URL", "openai+http://a:8000/v1,https://b/v1/")
     monkeypatch.setenv("LONGWATCH_MODEL_KEY", "s3cret")
