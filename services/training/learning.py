@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from memory.datasets import TRAIN, Example, read_examples
 from models.finetune import Lesson, Tuning, batches, loss_plot, read_metrics, stage_of
 from models.lora import merge
@@ -162,7 +164,7 @@ def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
         clips = tuple(media.features(example))
     else:
         clips = tuple(
-            ClipAsRead(clip.tokens_KD, Frames(clip.frame_K, clip.times_s_T))
+            ClipAsRead(np.asarray(clip.tokens_KD, np.float16), Frames(clip.frame_K, clip.times_s_T))
             for clip in media.tokens(example)
         )
     captions: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ from models.nano.truth import LEAST_S
 from models.nano.watch import FACTS, facts_by_frame
 from models.nano.world import write_script
 from models.prompts import VIDEO
+from models.train import ClipFeatures
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,7 @@ def test_a_clip_stands_before_the_first_of_its_claims_only(clips: list[Clip]):
 def test_lessons_begin_with_short_logs_and_end_with_notes(clips: list[Clip]):
     batches = list(islice(visual_batches(clips, seed=1), LESSONS[1][0]))
 
-    assert all(len(sample.clips[0].slot_K) < 60 for batch in batches for sample in batch)
+    read = [sample.clips[0] for batch in batches for sample in batch]
+    assert all(isinstance(clip, ClipFeatures) and len(clip.slot_K) < 60 for clip in read)
     assert all(sum(asks.values()) == pytest.approx(1) for _, asks in LESSONS)
     assert LAYOUT.max_frames == 10
