@@ -104,6 +104,7 @@ def arguments(
     if device == "cpu":
         given += ["--attention-backend", "torch_native", "--sampling-backend", "pytorch"]
         given += ["--dtype", "float32", "--max-total-tokens", str(most_tokens(config))]
+        given += ["--sleep-on-idle"]  # else waiting for a request takes a whole core
     elif number:
         given += ["--base-gpu-id", number]
     return given

@@ -19,7 +19,8 @@ def options_of(device: str) -> dict[str, str]:
     settings = load_settings(device=device)
     config = LongwatchConfig.from_pretrained(SHIPPED_MODEL)
     given = arguments(settings, config, model_id="nano@1", host="127.0.0.1", port=1)
-    return dict(zip(given[::2], given[1::2], strict=True))
+    beside = zip(given, [*given[1:], ""], strict=True)
+    return {name: value for name, value in beside if name.startswith("--")}
 
 
 def test_on_a_cpu_it_computes_with_plain_torch() -> None:
@@ -28,6 +29,7 @@ def test_on_a_cpu_it_computes_with_plain_torch() -> None:
     assert options["--device"] == "cpu"
     assert options["--attention-backend"] == "torch_native"
     assert options["--dtype"] == "float32"
+    assert "--sleep-on-idle" in options
     assert environment(load_settings(device="cpu"))["CUDA_VISIBLE_DEVICES"] == ""
 
 
