@@ -6,6 +6,7 @@ in `EXCUSES`: a skip is how a check gets lost without anybody noticing.
 
 import gc
 import importlib.util
+import logging
 import socket
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 
+from services.logs import OURS
 from services.settings import load_settings
 from tests.memory.redis_server import RedisServer, clear, fresh_url
 from tests.streaming.kafka_server import KafkaServer, cache_folder, serving
@@ -151,6 +153,14 @@ def no_network() -> Iterator[None]:
         patch.setattr(socket.socket, "connect", local_connect)
         patch.setattr(socket, "getaddrinfo", local_lookup)
         yield
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """A command that a test runs in this process says what is logged from then on."""
+    yield
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -53,7 +53,7 @@ def everything(stores: Stores) -> list[Span]:
         (DIM_AFTER, ["end 12-20"]),
         ("absent a light for 15s", []),
         ("absent a light for 8s", ["end 0-10", "end 24-34", "end 36-45"]),
-        ("more than 1 bright lights within 40s", ["end 12-45"]),
+        ("more than 1 bright lights within 40s", ["end 34-45"]),
         ("a bright light while a dim light", []),
         ("a green light", []),
     ],
