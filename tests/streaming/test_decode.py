@@ -1,7 +1,7 @@
 """Sampling gives exactly the frames of a full decode, and decodes less."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -58,7 +58,7 @@ def encode(path: Path, recipe: Recipe, options: dict[str, str]) -> None:
 
 
 @contextmanager
-def no_more_urgent() -> Iterator[None]:
+def no_more_urgent() -> Generator[None]:
     """Of root, SVT-AV1 makes the thread that calls it a real-time one, and leaves it so."""
     held, parameters = os.sched_getscheduler(0), os.sched_getparam(0)
     yield
