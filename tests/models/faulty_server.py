@@ -26,6 +26,10 @@ class Faulty:
         return self.says[min(len(self.asked), len(self.says)) - 1]
 
 
+class Listening(ThreadingHTTPServer):
+    request_queue_size = 128  # else a connection of many at once is turned away
+
+
 @contextmanager
 def faulty(*says: tuple[int | str, bytes], port: int = 0) -> Generator[Faulty]:
     class Handler(BaseHTTPRequestHandler):
@@ -50,7 +54,7 @@ def faulty(*says: tuple[int | str, bytes], port: int = 0) -> Generator[Faulty]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    listening = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    listening = Listening(("127.0.0.1", port), Handler)
     server = Faulty(f"http://127.0.0.1:{listening.server_address[1]}")
     if says:
         server.says = says

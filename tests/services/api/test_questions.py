@@ -1,6 +1,7 @@
 """Questions by HTTP, asked with OpenAI's own client, and what is searched for."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Never
 
 import httpx2
@@ -19,8 +20,9 @@ BRIGHT_NS = [12_000_000_000, 34_000_000_000]
 
 
 @pytest.fixture
-def asking(client: httpx2.Client) -> openai.OpenAI:
-    return openai_of(client)
+def asking(client: httpx2.Client) -> Iterator[openai.OpenAI]:
+    with openai_of(client) as asking:
+        yield asking
 
 
 def openai_of(client: httpx2.Client) -> openai.OpenAI:
@@ -144,10 +146,8 @@ def test_without_a_service_that_answers_one_is_told_to_come_back(settings: Setti
     with api(settings, answers=False) as client:
         asked = client.post("/v1/chat/completions", json={"messages": user(QUESTION)})
         searched = client.get("/v1/search", params={"q": "light"})
-        with pytest.raises(openai.APIStatusError) as caught:
-            openai_of(client).chat.completions.create(
-                model=MODEL, messages=user(QUESTION), stream=True
-            )
+        with openai_of(client) as asking, pytest.raises(openai.APIStatusError) as caught:
+            asking.chat.completions.create(model=MODEL, messages=user(QUESTION), stream=True)
         assert client.get("/v1/streams").status_code == 200, "the rest works on"
 
     for reply in (asked, searched, caught.value.response):
