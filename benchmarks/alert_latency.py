@@ -9,7 +9,6 @@ topic `alerts` says. Of the time between, a part goes by until the clip has ende
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections import Counter
@@ -22,7 +21,7 @@ from benchmarks.films import WORLD_RATE, WORLD_S, WORLD_SEEDS, world_films
 from benchmarks.ingest import percentiles
 from benchmarks.latency import stream_of
 from benchmarks.running import listening, service, until
-from benchmarks.watching import machine, write_result
+from benchmarks.watching import load_average, machine, room_there_was, write_result
 from models.nano.timeline import Timeline
 from models.nano.world import write_script
 from services.alerts.rules import rule_of
@@ -153,7 +152,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    load_before = os.getloadavg()
+    load_before = load_average()
     films = world_films(args.work, args.cameras)
     rows: list[dict[str, object]] = []
     for rules in args.rules:
@@ -168,8 +167,7 @@ def main() -> None:
         "command": f"python -m benchmarks.alert_latency --work DIR --seconds {args.seconds:g} "
         f"--rules {' '.join(map(str, args.rules))} --cameras {args.cameras}",
         "machine": machine(),
-        "cores_used": len(os.sched_getaffinity(0)),
-        "load_average_before_and_after": [round(load_before[0], 2), round(os.getloadavg()[0], 2)],
+        **room_there_was(load_before),
         "rows": rows,
     }
     print(write_result("alert_latency", result))

@@ -9,7 +9,6 @@ strikes all alike: what counts are the ratios within a turn. Connecting is not c
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,7 +24,7 @@ import kafka
 from kafka.structs import OffsetAndMetadata, TopicPartition
 
 from benchmarks.decode import spread
-from benchmarks.watching import machine, write_result
+from benchmarks.watching import load_average, machine, room_there_was, write_result
 from services.wiring import now_ms
 from streaming.bus import Bus, Outgoing
 from streaming.kafka_bus import KafkaBus
@@ -277,7 +276,7 @@ def main() -> None:
     args = parser.parse_args()
     jobs = [replace(job, messages=5 * job.a_call) for job in JOBS] if args.small else JOBS
     turns = 1 if args.small else args.turns
-    load_before = os.getloadavg()
+    load_before = load_average()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         broker = stack.enter_context(serving(folder, cache=cache_folder()))
@@ -291,8 +290,7 @@ def main() -> None:
         "acks=all, idempotent, zstd; SQLite in WAL mode, synchronous=NORMAL",
         "command": f"python -m benchmarks.bus --turns {turns}",
         "machine": machine() | {"kafka-python": version("kafka-python")},
-        "cores_used": len(os.sched_getaffinity(0)),
-        "load_average_before_and_after": [round(load_before[0], 2), round(os.getloadavg()[0], 2)],
+        **room_there_was(load_before),
         "bytes_a_message": len(messages(1)[0]),
         "rows": rows,
     }

@@ -11,7 +11,6 @@ percentile is late: what came beyond would be measured on a pile of work.
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ import numpy as np
 
 from benchmarks.films import WORLD_RATE, world_films
 from benchmarks.running import Listener, Service, listening, service, until
-from benchmarks.watching import machine, write_result
+from benchmarks.watching import load_average, machine, room_there_was, write_result
 from services.registry import NewStream
 from services.settings import load_settings
 from services.wiring import Stores, now_ns, opened
@@ -170,7 +169,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    load_before = os.getloadavg()
+    load_before = load_average()
     steps = args.steps[:2] if args.small else args.steps
     films = world_films(args.work, max(steps))
     rows = measure(films, steps, seconds=10 if args.small else args.seconds)
@@ -182,8 +181,7 @@ def main() -> None:
         "command": f"python -m benchmarks.cameras --work DIR --seconds {args.seconds:g} "
         f"--steps {' '.join(map(str, args.steps))}",
         "machine": machine(),
-        "cores_used": len(os.sched_getaffinity(0)),
-        "load_average_before_and_after": [round(load_before[0], 2), round(os.getloadavg()[0], 2)],
+        **room_there_was(load_before),
         "beside": PEER,
         "rows": rows,
     }

@@ -8,7 +8,6 @@ published and a clip remembered, the bus says; when the pictures were filmed, th
 """
 
 import argparse
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 from benchmarks.films import WORLD_RATE, world_films, world_pictures
 from benchmarks.ingest import percentiles
 from benchmarks.running import listening, service, until
-from benchmarks.watching import machine, write_result
+from benchmarks.watching import load_average, machine, room_there_was, write_result
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import opened
@@ -130,7 +129,7 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    load_before = os.getloadavg()
+    load_before = load_average()
     rows: list[dict[str, object]] = []
     for cameras in args.cameras[:1] if args.small else args.cameras:
         films = world_films(args.work, cameras)
@@ -144,8 +143,7 @@ def main() -> None:
         "command": f"python -m benchmarks.latency --work DIR --seconds {args.seconds:g} "
         f"--cameras {' '.join(map(str, args.cameras))}",
         "machine": machine(),
-        "cores_used": len(os.sched_getaffinity(0)),
-        "load_average_before_and_after": [round(load_before[0], 2), round(os.getloadavg()[0], 2)],
+        **room_there_was(load_before),
         "rows": rows,
     }
     print(write_result("latency", result))

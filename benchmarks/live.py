@@ -10,7 +10,6 @@ to a list. Whoever publishes notes when; the stored pictures tell when they were
 
 import argparse
 import gc
-import os
 import resource
 import tempfile
 import time
@@ -21,7 +20,7 @@ import psutil
 
 from benchmarks.films import noisy_film
 from benchmarks.ingest import percentiles
-from benchmarks.watching import machine, write_result
+from benchmarks.watching import load_average, machine, room_there_was, write_result
 from streaming.cutter import LIVE
 from streaming.messages import NS_PER_S, SegmentReady
 from streaming.sources import SourceOptions
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("--beside", default="", help="what else the machine does, for the record")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
-    load_before = os.getloadavg()
+    load_before = load_average()
     rows: list[dict[str, object]] = []
     for name, size_px, bit_rate, cameras in CASES:
         film = noisy_film(
@@ -140,8 +139,7 @@ def main() -> None:
         "capture are two processes on one machine",
         "command": f"python -m benchmarks.live --work DIR --seconds {args.seconds:g}",
         "machine": machine(),
-        "cores_used": len(os.sched_getaffinity(0)),
-        "load_average_before_and_after": [round(load_before[0], 2), round(os.getloadavg()[0], 2)],
+        **room_there_was(load_before),
         "beside": args.beside,
         "rows": rows,
     }

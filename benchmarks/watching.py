@@ -1,6 +1,7 @@
 """Have the real service watch files, and ask it, as the benchmarks need it."""
 
 import json
+import os
 import platform
 import threading
 import time
@@ -57,6 +58,19 @@ def machine() -> dict[str, object]:
         "cores": len(cpus),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "av", "faiss-cpu")},
+    }
+
+
+def load_average() -> float:
+    """Of the last minute; to be looked at before something is measured."""
+    return round(os.getloadavg()[0], 2)
+
+
+def room_there_was(load_before: float) -> dict[str, object]:
+    """What a time depends on besides the machine: its cores that were used, and who used them."""
+    return {
+        "cores_used": len(os.sched_getaffinity(0)),
+        "load_average_before_and_after": [load_before, load_average()],
     }
 
 
