@@ -11,10 +11,8 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from memory.index import ClipSearch
-from services.actions import Action, action_for
 from services.capture import Supervisor
 from services.console import OURS
 from services.errors import WorkerCrashed
@@ -37,6 +35,7 @@ from services.parts import (
 from services.readiness import Readiness
 from services.serving import url_of
 from services.settings import Settings
+from services.starting import Starting, Stopped
 from services.threads import repeated
 from services.turns import Turns
 from services.wiring import (
@@ -50,19 +49,12 @@ from services.wiring import (
     tracing_as,
     wall_clock,
 )
-from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
 from streaming.clock import WallClock
 
 TRIM_EVERY_S = 600.0
 FOLLOW_EVERY_S = 2.0  # so that no question finds much to catch up with
 
-T = TypeVar("T")
-
 log = logging.getLogger(__name__)
-
-
-class Stopped(Exception):
-    """The process was told to stop before it had begun."""
 
 
 def run_alone(
@@ -150,36 +142,6 @@ def told(settings: Settings, face: Face) -> Generator[None]:
         if url is not None:
             log.info("health and metrics: %s", url)
         yield
-
-
-class Starting:
-    """Gets what a service needs, and waits for what is away."""
-
-    def __init__(self, stop: threading.Event, readiness: Readiness) -> None:
-        self._stop = stop
-        self._readiness = readiness
-
-    def until_there(self, what: str, get: Callable[[], T]) -> T:
-        """What `get` gives, asked again while waiting may help.
-
-        Raises:
-            Stopped
-        """
-        wait_s = FIRST_WAIT_S
-        while not self._stop.is_set():
-            try:
-                got = get()
-            except Exception as error:
-                if action_for(error) is not Action.RETRY:
-                    raise
-                log.warning("%s: %s; again in %.1f s", what, error, wait_s)
-                self._readiness.misses(what, str(error))
-            else:
-                self._readiness.has(what)
-                return got
-            self._stop.wait(wait_s)
-            wait_s = min(2 * wait_s, LONGEST_WAIT_S)
-        raise Stopped
 
 
 @dataclass(frozen=True, slots=True)

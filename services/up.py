@@ -10,11 +10,12 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from memory.errors import StoreError
 from services.actions import Action, action_for
+from services.capture import Supervisor
 from services.following import FOLLOWED
 from services.health import Face
 from services.index import IndexKeeper
@@ -37,10 +38,12 @@ from services.readiness import Readiness
 from services.run import told
 from services.serving import url_of
 from services.settings import Settings
+from services.starting import Starting, Stopped
 from services.threads import Threads, repeated
 from services.turns import Turns
 from services.wiring import (
     LoadEngine,
+    WatchingEngine,
     now_at,
     open_decoding,
     open_index,
@@ -51,6 +54,7 @@ from services.wiring import (
 )
 from streaming.bus import lag
 from streaming.clock import WallClock
+from streaming.decode import Decoding
 from streaming.errors import BusError
 from streaming.messages import NS_PER_S
 
@@ -87,15 +91,23 @@ def run_service(running: Running, stop: threading.Event) -> None:
         tracing_as("up") as metrics.tracer,
         told(settings, face),
         listening_for_api(settings) as listening,
-        opened(settings, make=True) as stores,
-        opened_bus(settings) as bus,
+        suppress(Stopped),
+        ExitStack() as stack,
     ):
+        starting = Starting(stop, readiness)
+        stores = starting.until_there(
+            "record", lambda: stack.enter_context(opened(settings, make=True))
+        )
+        bus = starting.until_there("bus", lambda: stack.enter_context(opened_bus(settings)))
         parts = Parts(stores, bus, clock, metrics)
         observer = Observer(parts, readiness, tuple(Service), now_at=now_at)
-        looking = repeated("observe", observer.look, every_s=LOOK_EVERY_S)
-        with looking if settings.health_address else nullcontext():
-            beside = None if listening is None else _Api(settings, face, clock, listening).run
-            _Whole(running, parts, readiness, beside).run(stop)
+        if settings.health_address is not None:
+            stack.enter_context(repeated("observe", observer.look, every_s=LOOK_EVERY_S))
+        supervisor = starting.until_there(
+            "record", lambda: supervisor_of(parts, stood_in={Service.INDEX})
+        )
+        beside = None if listening is None else _Api(settings, face, clock, listening).run
+        _Whole(running, parts, readiness, supervisor, beside).run(stop)
 
 
 @contextmanager
@@ -136,6 +148,7 @@ class _Whole:
         running: Running,
         parts: Parts,
         readiness: Readiness,
+        supervisor: Supervisor,
         beside: Callable[[threading.Event], None] | None,
     ) -> None:
         self._running = running
@@ -143,7 +156,7 @@ class _Whole:
         self._readiness = readiness
         self._beside = beside
         self._threads = Threads()
-        self._supervisor = supervisor_of(parts, stood_in={Service.INDEX})
+        self._supervisor = supervisor
         self._told_ns = 0
         self._trimmed_ns = parts.clock.monotonic_ns()
 
@@ -169,10 +182,20 @@ class _Whole:
 
     def _watch(self, stop: threading.Event) -> None:
         """Load the model, then analyse, index, answer, alert and summarise until told to stop."""
-        parts, stores, turns = self._parts, self._parts.stores, Turns()
         decoding = open_decoding(self._running.settings)
         engine = self._running.load_engine(self._running.settings)
-        vectors = open_index(stores, engine)
+        with suppress(Stopped):
+            self._watch_with(engine, decoding, Starting(stop, self._readiness), stop)
+
+    def _watch_with(
+        self,
+        engine: WatchingEngine,
+        decoding: Decoding,
+        starting: Starting,
+        stop: threading.Event,
+    ) -> None:
+        parts, stores, turns = self._parts, self._parts.stores, Turns()
+        vectors = starting.until_there("record", lambda: open_index(stores, engine))
         keeper = IndexKeeper(
             vectors,
             stores.record,
@@ -180,7 +203,12 @@ class _Whole:
             monotonic_ns=parts.clock.monotonic_ns,
             tracer=parts.metrics.tracer,
         )
-        analyst = analyst_of(parts, engine, decoding, turn=turns.turn)
+        analyst = starting.until_there(
+            "bus", lambda: analyst_of(parts, engine, decoding, turn=turns.turn)
+        )
+        keeping = starting.until_there("bus", lambda: keeper_of(parts, engine, turn=turns.turn))
+        indexer = starting.until_there("bus", lambda: indexer_of(parts, keeper))
+        summariser = starting.until_there("bus", lambda: summariser_of(parts))
         self._running.on_ready()
         self._readiness.has("service")
 
@@ -191,14 +219,11 @@ class _Whole:
                     replace(parts, stores=reading), engine, lambda: vectors.index, turn=turns.turn
                 ).run(stop)
 
-        def alert(stop: threading.Event) -> None:
-            keep_rules(parts, keeper_of(parts, engine, turn=turns.turn), stop)
-
         beside = [
-            self._threads.start(Service.INDEX, lambda stop: indexer_of(parts, keeper).run(stop)),
+            self._threads.start(Service.INDEX, indexer.run),
             self._threads.start(Service.ANSWER, answer),
-            self._threads.start(Service.ALERTS, alert),
-            self._threads.start(Service.SUMMARISE, summariser_of(parts).run),
+            self._threads.start(Service.ALERTS, lambda stop: keep_rules(parts, keeping, stop)),
+            self._threads.start(Service.SUMMARISE, summariser.run),
         ]
         try:
             analyst.run(stop)

@@ -117,26 +117,32 @@ def retries(process: Process, reason: str) -> float:
     return measured(process.get("/metrics").text, "longwatch_retries_total", reason=reason) or 0
 
 
+@pytest.mark.parametrize(
+    "commands",
+    [{CAPTURE: ("run", CAPTURE), ANALYSE: ("run", ANALYSE)}, {UP: ("up",)}],
+    ids=["apart", UP],
+)
 def test_services_that_start_on_a_full_disk_wait_for_room(
-    disk: Disk, tmp_path: Path, long_film: Path, undisturbed: Settings
+    disk: Disk,
+    tmp_path: Path,
+    long_film: Path,
+    undisturbed: Settings,
+    commands: dict[str, tuple[str, ...]],
 ) -> None:
     settings = added(disk.root / "data", long_film)
     disk.fill()
     services = Services(
-        {CAPTURE: ("run", CAPTURE), ANALYSE: ("run", ANALYSE)},
+        commands,
         environment={"LONGWATCH_DATA": str(settings.data)},
         logs=tmp_path / "logs",
     )
     try:
         services.start()
-        for process in (services[CAPTURE], services[ANALYSE]):
+        processes = [services[name] for name in commands]
+        for process in processes:
             until(lambda one=process: "no room left for" in one.get("/v1/ready").text, process)
         disk.clear()
-        until(
-            lambda: counts_of(settings) == counts_of(undisturbed),
-            services[CAPTURE],
-            services[ANALYSE],
-        )
+        until(lambda: counts_of(settings) == counts_of(undisturbed), *processes)
         assert set(services.stop().values()) == {0}
     finally:
         services.clean_up()
