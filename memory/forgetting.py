@@ -21,6 +21,7 @@ from memory.labels import LabelBook
 from memory.record import Record
 from memory.spans import whole_stream
 from memory.summary_book import SummaryBook
+from memory.unwritten import UnwrittenNotes
 from memory.values import Deleted, Removed
 from streaming.messages import Span
 
@@ -120,6 +121,7 @@ def _forget(span: Span, stores: Stores, delete: Callable[[Span], Deleted]) -> Fo
     stores.record.begin_forgetting(span)
     documents = stores.record.documents
     SummaryBook(documents).forget(span)
+    UnwrittenNotes(documents).forget(span)
     return Forgotten(
         span=span,
         labels=LabelBook(documents).forget(span),

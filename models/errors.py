@@ -9,6 +9,7 @@ ModelError
 ├── UnparsableReply         the model's reply does not fit the schema
 └── ModelServerError
     ├── ModelServerAway     no server of the model answers just now
+    │   └── ModelServerFailed   one answers, with an error of its own
     ├── ModelServerDenied   it lets us not in, or has no such model
     └── RequestRefused      it cannot do what it was asked for
 """
@@ -68,6 +69,14 @@ class ModelServerAway(ModelServerError):
             "see: longwatch doctor"
         )
         self.url, self.reason = url, reason
+
+
+class ModelServerFailed(ModelServerAway):
+    """It may be the server that is broken, or what it was asked that breaks it."""
+
+    def __init__(self, url: str, *, reason: str) -> None:
+        super().__init__(url, reason=reason)
+        self.args = (f"the model's server {url} fails ({reason}); it is asked again by itself",)
 
 
 class ModelServerDenied(ModelServerError):

@@ -23,6 +23,7 @@ from models.errors import (
     ModelError,
     ModelServerAway,
     ModelServerDenied,
+    ModelServerFailed,
     PromptTooLong,
     RequestRefused,
 )
@@ -140,7 +141,8 @@ class ModelServers:
                     return response
                 except httpx2.HTTPError as error:
                     self._avoid(url)
-                    failure = ModelServerAway(url, reason=_said(error))
+                    kind = ModelServerFailed if _is_failure(error) else ModelServerAway
+                    failure = kind(url, reason=_said(error))
                     if isinstance(error, httpx2.ReadTimeout):
                         raise failure from error  # it may still work at it: no second one
         assert failure is not None, "there is a server"
@@ -173,7 +175,9 @@ class ModelServers:
         status = error.get("code") if isinstance(error, dict) else None
         reason = _innermost(error)
         refusal = self._refusal(url, status, reason) if isinstance(status, int) else None
-        return refusal or ModelServerAway(url, reason=f"it broke off: {reason}")
+        failed = isinstance(status, int) and status >= HTTPStatus.INTERNAL_SERVER_ERROR
+        kind = ModelServerFailed if failed else ModelServerAway
+        return refusal or kind(url, reason=f"it broke off: {reason}")
 
     def _refusal(self, url: str, status: int, reason: str) -> ModelError | None:
         """What a status means that stays the same; None of one that may pass."""
@@ -185,6 +189,11 @@ class ModelServers:
         if any(word in reason.lower() for word in TOO_LONG) and len(numbers) > 1:
             return PromptTooLong(max(numbers), min(number for number in numbers if number))
         return RequestRefused(url, status=status, reason=reason)
+
+
+def _is_failure(error: httpx2.HTTPError) -> bool:
+    """Whether a server said that something is wrong with it."""
+    return isinstance(error, httpx2.HTTPStatusError) and error.response.is_server_error
 
 
 def _object_in(url: str, response: httpx2.Response) -> Json:

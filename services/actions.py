@@ -80,6 +80,7 @@ ACTIONS: dict[type[Exception], Action] = {
     models.PromptTooLong: Action.SET_ASIDE,
     models.UnparsableReply: Action.SET_ASIDE,
     models.ModelServerAway: Action.RETRY,
+    models.ModelServerFailed: Action.RETRY,
     models.ModelServerDenied: Action.CRASH,
     models.RequestRefused: Action.SET_ASIDE,
     services.ModelUnavailable: Action.CRASH,

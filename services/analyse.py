@@ -319,10 +319,11 @@ class Analyst:
         self._note_remembered(watched)
 
     def _make_up(self) -> None:
-        """Write notes that wait, if the model can be asked again."""
-        if not self.is_waiting:
-            return
+        """Write notes that wait or were set aside, if the model can be asked again."""
+        waited = self.is_waiting
         self._rememberer.make_up()
+        if not waited:
+            return
         for share in self._shares.values():
             for watched in share.watched.values():
                 self._note_remembered(watched)

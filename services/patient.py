@@ -4,16 +4,19 @@ Only their notes wait: what the model sees of them is stored, so that nothing is
 again while this process lives. Another one that takes the work over finds in the record how far
 each stream is remembered, as after a kill, since offsets are held back up to here (`needs_offset`).
 
-A note is written from those before it, so a stream's clips wait for their first one.
+A note is written from those before it, so a stream's clips wait for their first one. A clip that
+the server fails at again and again while it does what it did before is set aside: remembered by its
+picture alone, and tried again ever more seldom, also by another process.
 """
 
 import logging
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
 
-from models.errors import ModelServerAway
+from memory.unwritten import UnwrittenNote
+from models.errors import ModelServerAway, ModelServerFailed
 from services.remember import Rememberer, SeenClip
 from services.windows import CollectedClip
 from streaming.messages import NS_PER_S, Span
@@ -21,15 +24,23 @@ from streaming.messages import NS_PER_S, Span
 FIRST_WAIT_NS, LONGEST_WAIT_NS = NS_PER_S // 2, 30 * NS_PER_S
 MOST_AT_ONCE = 16  # notes that are made up for before there is a look at what is new
 MOST_WAITING = 20_000  # some 50 MB
+MOST_FAILURES = 5  # of a server at a clip, before it is looked whether it is the clip
+ASIDE_FIRST_WAIT_NS, ASIDE_LONGEST_WAIT_NS = 60 * NS_PER_S, 3600 * NS_PER_S
 
 log = logging.getLogger(__name__)
 
 
-class Waiting(NamedTuple):
-    """A clip, and the offset of the first segment that it shows."""
+@dataclass(slots=True)
+class Waiting:
+    """A clip that waits.
+
+    needs_offset   that of the first segment that it shows
+    failures       how often a server failed at it
+    """
 
     seen: SeenClip
     needs_offset: int
+    failures: int = 0
 
 
 class PatientRememberer:
@@ -41,6 +52,9 @@ class PatientRememberer:
         self._waiting: dict[str, deque[Waiting]] = {}
         self._wait_ns = 0
         self._again_at_ns = 0
+        self._aside: deque[UnwrittenNote] | None = None  # what the record says, once it was read
+        self._aside_wait_ns = 0
+        self._aside_again_at_ns = 0
 
     def __len__(self) -> int:
         """How many clips wait for their notes."""
@@ -69,7 +83,10 @@ class PatientRememberer:
     def make_up(self) -> None:
         """Write notes that wait, if the model may be asked again: a few, the oldest first."""
         for _ in range(MOST_AT_ONCE):
-            if not self._waiting or not self._may_ask():
+            if not self._may_ask():
+                return
+            if not self._waiting:
+                self._try_aside()
                 return
             try:
                 self._write_first()
@@ -95,16 +112,54 @@ class PatientRememberer:
 
     def _write_first(self) -> None:
         clips = min(self._waiting.values(), key=lambda clips: clips[0].seen.ends_at)
-        seen = clips[0].seen
+        first = clips[0]
         try:
-            self._rememberer.write(seen)
+            self._write_or_set_aside(first)
         except ModelServerAway:
             self._went_away()
             raise
         self._wait_ns = 0
         clips.popleft()
         if not clips:
-            del self._waiting[seen.span.stream_id]
+            del self._waiting[first.seen.span.stream_id]
+
+    def _write_or_set_aside(self, waiting: Waiting) -> None:
+        others_work = waiting.failures >= MOST_FAILURES and self._rememberer.works_before(
+            waiting.seen
+        )
+        try:
+            self._rememberer.write(waiting.seen)
+        except ModelServerFailed as error:
+            waiting.failures += 1
+            if not others_work:
+                raise
+            self._rememberer.set_aside(waiting.seen, error)
+            self._aside = None
+            self._wait_aside()
+
+    def _wait_aside(self) -> None:
+        self._aside_wait_ns = min(
+            max(2 * self._aside_wait_ns, ASIDE_FIRST_WAIT_NS), ASIDE_LONGEST_WAIT_NS
+        )
+        self._aside_again_at_ns = self._monotonic_ns() + self._aside_wait_ns
+
+    def _try_aside(self) -> None:
+        """Try one of the clips that were set aside, here or elsewhere, if it is time."""
+        if self._monotonic_ns() < self._aside_again_at_ns:
+            return
+        if self._aside is None:
+            self._aside = deque(self._rememberer.unwritten())
+        if not self._aside:
+            return
+        try:
+            self._rememberer.write_unwritten(self._aside[0])
+        except ModelServerAway as error:
+            log.warning("%d clips stay aside: %s", len(self._aside), error)
+            self._aside.rotate(-1)
+            self._wait_aside()
+        else:
+            self._aside.popleft()
+            self._aside_wait_ns = 0
 
     def _may_ask(self) -> bool:
         return not self._wait_ns or self._monotonic_ns() >= self._again_at_ns

@@ -26,9 +26,11 @@ from memory.errors import (
 )
 from memory.record import Record
 from memory.tokens import StoredTokens, TokenStore
+from memory.unwritten import UnwrittenNote, UnwrittenNotes
 from models.engine import ClipTokens, EncodedClip, Engine, LeadIn
 from models.errors import (
     BudgetTooLarge,
+    ModelError,
     ModelServerAway,
     PromptTooLong,
     RequestRefused,
@@ -55,6 +57,7 @@ from streaming.messages import (
     wall_time,
 )
 
+PROBE = "What happened?"
 PREVIOUS_NOTES = 2  # what the model is told of the time before a clip
 SHORTEST_EVENT_NS = NS_PER_S // 1000  # a model may name an instant; a span cannot be empty
 
@@ -101,6 +104,7 @@ class Rememberer:
         self._record = record
         self._tokens = tokens
         self._bus = bus
+        self._unwritten = UnwrittenNotes(record.documents)
         self._turn = turn
         self._metrics = metrics or Metrics()
 
@@ -141,6 +145,78 @@ class Rememberer:
         with self._tracing(seen.clip_id, seen.span, seen.traces):
             self._write(seen)
 
+    def works_before(self, seen: SeenClip) -> bool:
+        """Whether the model still does what it did before a clip: describe the one before it."""
+        before = self._record.last_clips(
+            seen.span.stream_id, before_ns=seen.span.start_ns, limit=PREVIOUS_NOTES
+        )
+        readable = (self._stored(note.clip_id) for note in reversed(before) if note.text)
+        tokens = next(filter(None, readable), None)
+        try:
+            with self._turn():
+                if tokens is None:
+                    self._engine.plan(PROBE)
+                else:
+                    self._engine.describe(tokens, previous=[])
+        except ModelServerAway:
+            return False
+        except ModelError:
+            pass  # it replied, whatever that is worth
+        return True
+
+    def set_aside(self, seen: SeenClip, error: ModelServerAway) -> None:
+        """Remember a clip by its picture alone, and that its note is still to be written."""
+        said = about(stream_id=seen.span.stream_id, clip_id=seen.clip_id)
+        log.warning("%s: set aside, to be described later: %s", seen.clip_id, error, extra=said)
+        one = UnwrittenNote(
+            clip_id=seen.clip_id,
+            span=seen.span,
+            has_picture_vector=seen.vector_V is not None,
+            reason=str(error),
+        )
+        self._unwritten.put(one)
+        try:
+            self._put(seen, Note(text=""), reach_ns=0)
+        except (SpanForgotten, UnknownStream):
+            self._tokens.delete(seen.clip_id)
+            self._unwritten.remove(one)
+            return
+        self.announce(seen.clip_id, seen.span)
+        self._metrics.clip_remembered(seen.span.stream_id)
+        self._metrics.dropped(seen.span.stream_id, type(error).__name__)
+
+    def unwritten(self) -> list[UnwrittenNote]:
+        """The clips that were set aside, here or by another process."""
+        streams = self._record.streams()
+        return [one for spec in streams for one in self._unwritten.of(spec.stream_id)]
+
+    def write_unwritten(self, one: UnwrittenNote) -> None:
+        """Write the note of a clip that was set aside; of one that is no more, nothing.
+
+        Raises:
+            ModelServerAway: still; nothing was written.
+        """
+        note, vectors = self._record.clip(one.clip_id), self._record.vectors_of(one.clip_id)
+        if note is not None and vectors is not None and self._reads(note):
+            seen = SeenClip(
+                clip_id=one.clip_id,
+                span=note.span,
+                epoch_at=note.epoch_at,
+                frame_count=note.frame_count,
+                token_count=note.token_count,
+                vector_V=vectors.visual_vector if one.has_picture_vector else None,
+                thinned=note.thinned,
+                traces=(),
+                tokens=None,
+            )
+            with self._tracing(seen.clip_id, seen.span, seen.traces):
+                self._put_and_announce(seen)
+        self._unwritten.remove(one)
+
+    def _reads(self, note: ClipNote) -> bool:
+        made_by = (note.layout_id, note.encoder_id)
+        return made_by == (self._engine.layout_id, self._engine.encoder_id)
+
     def _see(self, clip_id: str, clip: CollectedClip, epoch_at: datetime) -> SeenClip:
         encoded = self._encode(clip)
         with self._metrics.timed(Stage.STORE):
@@ -158,13 +234,18 @@ class Rememberer:
         )
 
     def _write(self, seen: SeenClip) -> None:
+        if self._put_and_announce(seen):
+            self._metrics.clip_remembered(seen.span.stream_id)
+
+    def _put_and_announce(self, seen: SeenClip) -> bool:
+        """False where the clip was forgotten meanwhile."""
         try:
             self._put_note(seen)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(seen.clip_id)
-            return
+            return False
         self.announce(seen.clip_id, seen.span)
-        self._metrics.clip_remembered(seen.span.stream_id)
+        return True
 
     @contextmanager
     def _tracing(self, clip_id: str, span: Span, traces: Sequence[TraceContext]) -> Generator[None]:
@@ -196,7 +277,9 @@ class Rememberer:
     ) -> None:
         tokens = seen.tokens or self._stored(seen.clip_id)
         note = Note(text="") if tokens is None else self._describe(tokens, before, lead_in)
-        reach_ns = round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0
+        self._put(seen, note, reach_ns=round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0)
+
+    def _put(self, seen: SeenClip, note: Note, *, reach_ns: int) -> None:
         text_vector = seen.vector_V
         if note.text or text_vector is None:
             text_vector = self._vector(note.text)

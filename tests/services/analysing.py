@@ -91,7 +91,11 @@ def worker_of(
 ) -> tuple[Worker[Any], threading.Event]:
     record = fuse.guard(stores.record)
     rememberer = Rememberer(
-        engine=engine, record=record, tokens=fuse.guard(stores.tokens), bus=fuse.guard(bus)
+        engine=engine,
+        record=record,
+        tokens=fuse.guard(stores.tokens),
+        bus=fuse.guard(bus),
+        metrics=metrics,
     )
     stop = threading.Event()
     analyst = StoppingAnalyst(

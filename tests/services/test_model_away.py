@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from memory.tokens import TokenStore
+from memory.unwritten import UnwrittenNotes
 from models.engine import ClipTokens
-from models.errors import ModelServerAway, RequestRefused
+from models.errors import ModelServerAway, ModelServerFailed, RequestRefused
 from models.model_servers import ModelServers, Patience
 from models.openai_engine import OpenAIEngine
-from models.schemas import Note
+from models.schemas import Note, Plan
 from services.errors import WorkerCrashed
+from services.forget import forget_span
+from services.metrics import Metrics
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.up import Running, run_service
@@ -29,8 +32,11 @@ from tests.models.vlm_server import serving_vlm
 from tests.services.analysing import GROUP, Fuse, analyse, clips_of, memory_of, span
 from tests.services.asking import until
 from tests.services.films import film, story
+from tests.services.processes import measured
 from tests.services.scripted_engine import ScriptedEngine
 
+CLIPS = 5  # of the film
+DROPS = "longwatch_drops_total"
 AWAY = ModelServerAway("http://gpu", reason="nobody is there")
 
 
@@ -147,6 +153,102 @@ def test_a_note_that_the_server_refuses_leaves_the_picture(captured: Settings) -
 
     with opened(captured) as stores:
         assert [note.text for note in stores.record.clips()] == [""] * 5
+
+
+class FailingAt(ScriptedEngine):
+    """Its server fails at the clips that begin at one of these seconds, for so many calls.
+
+    One that fails at all of them fails at plans, too.
+    """
+
+    def __init__(self, *starts_s: int, calls: int = 1000) -> None:
+        super().__init__(lead_in_s=3)
+        self._starts = {f"cam:{start_s * NS_PER_S}-" for start_s in starts_s}
+        self._calls_left = calls
+
+    def describe(self, clip: ClipTokens, **known: Any) -> Note:
+        if any((clip.clip_id or "").startswith(start) for start in self._starts):
+            self._fail()
+        return super().describe(clip, **known)
+
+    def plan(self, question: str) -> Plan:
+        if len(self._starts) == CLIPS:
+            self._fail()
+        return super().plan(question)
+
+    def _fail(self) -> None:
+        if self._calls_left:
+            self._calls_left -= 1
+            raise ModelServerFailed("http://gpu", reason="500: out of memory")
+
+
+def unwritten(settings: Settings) -> list[str]:
+    with opened(settings) as stores:
+        return [one.clip_id for one in UnwrittenNotes(stores.record.documents).of("cam")]
+
+
+def described(settings: Settings) -> list[bool]:
+    with opened(settings) as stores:
+        return [bool(note.text) for note in stores.record.clips()]
+
+
+@pytest.mark.parametrize("bad", [0, 2, 4])
+def test_a_clip_at_which_a_server_fails_is_set_aside_and_described_later(
+    captured: Settings, bad: int
+) -> None:
+    metrics = Metrics()
+    failing = FailingAt(10 * bad)
+    analyse(captured, engine=failing, clock=hurried(), metrics=metrics)
+
+    assert described(captured) == [number != bad for number in range(CLIPS)]
+    with opened(captured) as stores:
+        assert unwritten(captured) == [stores.record.clips()[bad].clip_id]
+    text = metrics.exposition().decode()
+    assert measured(text, DROPS, stream="cam", reason="ModelServerFailed") == 1
+    with opened_bus(captured) as bus:
+        bounds = bus.bounds(TOPIC_SEGMENTS)
+        assert bus.committed(TOPIC_SEGMENTS, group=GROUP) == {
+            partition: bound.end for partition, bound in bounds.items()
+        }
+
+    analyse(captured, engine=ScriptedEngine(lead_in_s=3))
+
+    assert described(captured) == [True] * CLIPS
+    assert unwritten(captured) == []
+    assert len(announced(captured)) == CLIPS + 1, "those who follow hear of the new note"
+
+
+@pytest.mark.parametrize("writes", range(1, 18, 2))
+def test_a_power_cut_while_a_clip_is_set_aside_loses_nothing(
+    captured: Settings, writes: int
+) -> None:
+    with pytest.raises(WorkerCrashed):
+        analyse(captured, engine=FailingAt(20), clock=hurried(), fuse=Fuse(writes))
+    analyse(captured, engine=FailingAt(20), clock=hurried())
+
+    assert described(captured) == [True, True, False, True, True]
+    assert len(unwritten(captured)) == 1
+    analyse(captured, engine=ScriptedEngine(lead_in_s=3))
+    assert described(captured) == [True] * CLIPS
+
+
+def test_where_a_server_fails_at_everything_nothing_is_set_aside(
+    captured: Settings, undisturbed: Settings
+) -> None:
+    analyse(captured, engine=FailingAt(0, 10, 20, 30, 40, calls=60), clock=hurried())
+
+    assert memory_of(captured) == memory_of(undisturbed)
+    assert announced(captured) == announced(undisturbed)
+
+
+def test_what_is_forgotten_is_not_described_later(captured: Settings) -> None:
+    analyse(captured, engine=FailingAt(10), clock=hurried())
+    with opened(captured) as stores:
+        forget_span(stores, span(10, 20))
+
+    assert unwritten(captured) == []
+    analyse(captured, engine=ScriptedEngine(lead_in_s=3))
+    assert (10, 20) not in clips_of(captured)
 
 
 def test_a_real_server_that_comes_late_is_made_up_for(tmp_path: Path) -> None:
