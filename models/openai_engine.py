@@ -36,6 +36,7 @@ from models.prompts import (
 )
 from models.replies import MAX_ANSWER_CLIPS, parse_reply
 from models.schemas import Note, Plan
+from models.usage import count, count_unknown
 from models.word_vectors import WIDTH, word_vectors
 
 PICTURES = StreamLayout(
@@ -50,6 +51,7 @@ MAX_REPLY_TOKENS = 512  # other models use more words than ours
 TOP_LOGPROBS = 20
 SAID_YES = 0.9  # what a bare yes is worth: less than what overrules a note
 COMPLETIONS = "/chat/completions"
+WITH_USAGE = {"include_usage": True}
 DENIED = (*model_servers.DENIED, HTTPStatus.NOT_FOUND)  # there it means the model, or the path
 
 
@@ -110,13 +112,15 @@ class OpenAIEngine:
     ) -> Iterator[str]:
         read = clips[:MAX_ANSWER_CLIPS]
         prompt = answer_prompt(question, findings=findings, num_clips=len(read))
-        body = self.request(prompt, read) | {"stream": True}
-        is_over = False
+        body = self.request(prompt, read) | {"stream": True, "stream_options": WITH_USAGE}
+        is_over, usage = False, None
         for event in self._servers.stream(COMPLETIONS, body, key=_key_of(read, question)):
+            usage = event.get("usage") or usage
             choice = (event.get("choices") or [{}])[0]
             is_over = is_over or choice.get("finish_reason") is not None
             if text := (choice.get("delta") or {}).get("content"):
                 yield text
+        _count(usage)
         if not is_over:
             raise ModelServerAway(self._servers.urls[0], reason="its answer broke off")
 
@@ -154,10 +158,21 @@ class OpenAIEngine:
 
     def _choice(self, body: Json, clips: Sequence[ClipTokens], otherwise: str = "") -> Json:
         reply = self._servers.post(COMPLETIONS, body, key=_key_of(clips, otherwise))
+        _count(reply.get("usage"))
         choices = reply.get("choices")
         if not choices:
             raise UnparsableReply("reply", str(reply))
         return choices[0]
+
+
+def _count(usage: Any) -> None:  # noqa: ANN401 - any JSON
+    """Count what a server says that a reply took, if it does."""
+    match usage:
+        case {"prompt_tokens": int(read), "completion_tokens": int(written), **more}:
+            cached = (more.get("prompt_tokens_details") or {}).get("cached_tokens")
+            count(prompt_tokens=read, completion_tokens=written, cached_tokens=cached or 0)
+        case _:
+            count_unknown()
 
 
 def _text_of(choice: Json) -> str:

@@ -30,6 +30,7 @@ from models.replies import (
 )
 from models.schemas import Note, Plan
 from models.transformers_engine import TransformersEngine
+from models.usage import count, count_unknown
 
 GENERATE = "/generate"
 
@@ -84,6 +85,7 @@ class SGLangEngine:
         body = self._body(judge_prompt(claim), [self._named(clip)], 1)
         asked = {"return_logprob": True, "token_ids_logprob": [self._yes_id, self._no_id]}
         reply = self._servers.post(GENERATE, body | asked, key=clip.clip_id or "")
+        _count(reply)
         try:
             first = reply["meta_info"]["output_token_ids_logprobs"][0]
             logprob_of = {int(token_id): float(logprob) for logprob, token_id, *_ in first}
@@ -100,13 +102,14 @@ class SGLangEngine:
         named = [self._named(clip) for clip in read]
         body = self._body(prompt, named, MAX_ANSWER_TOKENS) | {"stream": True}
         key = (read[0].clip_id if read else None) or question
-        sent, is_over = "", False
+        sent, is_over, event = "", False, Json()
         for event in self._servers.stream(GENERATE, body, key=key):
             is_over = is_over or event["meta_info"].get("finish_reason") is not None
             text = event["text"]
             if not text.endswith("\ufffd") and len(text) > len(sent):
                 yield text[len(sent) :]
                 sent = text
+        _count(event)
         if not is_over:
             raise ModelServerAway(self._servers.urls[0], reason="its answer broke off")
 
@@ -142,4 +145,19 @@ class SGLangEngine:
 
     def _text(self, body: Json, key: str) -> str:
         reply = self._servers.post(GENERATE, body, key=key)
+        _count(reply)
         return str(reply.get("text", ""))
+
+
+def _count(reply: Json) -> None:
+    """Count what a reply, or the last event of one, says that it took."""
+    match reply.get("meta_info"):
+        case {"prompt_tokens": int(read), "completion_tokens": int(written), **more}:
+            cached = more.get("cached_tokens")
+            count(
+                prompt_tokens=read,
+                completion_tokens=written,
+                cached_tokens=cached if isinstance(cached, int) else 0,
+            )
+        case _:
+            count_unknown()

@@ -33,6 +33,7 @@ from models.replies import (
 )
 from models.schemas import Note, Plan
 from models.train import ClipFeatures, pad_texts
+from models.usage import count
 from models.video_llm import LongwatchForConditionalGeneration
 
 
@@ -162,6 +163,7 @@ class TransformersEngine:
             ids, visual = self._read(prompt, clips)
             with self._autocast():
                 logits = next_logits(self.model, ids, visual)
+        count(prompt_tokens=len(ids), completion_tokens=1)
         yes, no = (self.processor.text_ids(word)[0] for word in ("yes", "no"))
         return float(logits[[yes, no]].float().softmax(0)[0])
 
@@ -200,20 +202,23 @@ class TransformersEngine:
             ids, visual = self._read(prompt, clips)
             written: list[int] = []
             sent = ""
-            with self._autocast():
-                for token in greedy(
-                    self.model,
-                    ids,
-                    visual,
-                    end_id=self.processor.end_token_id,
-                    max_new_tokens=max_tokens,
-                    choose=choose,
-                ):
-                    written.append(token)
-                    text = self.processor.text(written)
-                    if not text.endswith("\ufffd") and text != sent:
-                        yield text[len(sent) :]
-                        sent = text
+            try:
+                with self._autocast():
+                    for token in greedy(
+                        self.model,
+                        ids,
+                        visual,
+                        end_id=self.processor.end_token_id,
+                        max_new_tokens=max_tokens,
+                        choose=choose,
+                    ):
+                        written.append(token)
+                        text = self.processor.text(written)
+                        if not text.endswith("\ufffd") and text != sent:
+                            yield text[len(sent) :]
+                            sent = text
+            finally:
+                count(prompt_tokens=len(ids), completion_tokens=len(written))
 
     def _read(self, prompt: str, clips: Sequence[ClipTokens]) -> tuple[list[int], Tensor | None]:
         for clip in clips:

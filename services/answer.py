@@ -1,6 +1,7 @@
 """A question becomes an answer: plan, recall, look, arithmetic, and words with evidence.
 
-    times     explicit times are cut out of the question and resolved for each stream
+    times     explicit times are cut out of the question and resolved for each stream; what it
+              leaves open is taken from what was asked before (`services.follow_up`)
     plan      the model says what is asked for: an intent, and the events it is about
     recall    all noted events of the range that match; by vectors and words where none does
     look      the model reads stored tokens of a few clips again (`services.looking`)
@@ -25,11 +26,11 @@ from models.schemas import Plan
 from services.coverage import Asked, asked_of, coverage_of
 from services.errors import EmptyQuestion, QuestionTooLong
 from services.findings import Finding, find, phrases_of
+from services.follow_up import Exchange, understood
 from services.looking import DOUBTS, Checked, Looker, Sought
 from services.moments import MINUTE_NS, Bounds, show_ns
 from services.progress import is_recording
 from services.registry import Registry
-from services.timewords import find_times
 from services.tracing import CarryingTracer, Tracer
 from services.wording import Told, cite, without_evidence
 from streaming.messages import Answer, Citation, Coverage, Span, Verdict, wall_time
@@ -48,11 +49,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A question, and what was said beside it: streams (none: all), and a range of time."""
+    """A question, and what was said beside it: streams (none: all), and a range of time.
+
+    `earlier`: what the same conversation asked before, in order.
+    """
 
     text: str
     streams: tuple[str, ...] = ()
     bounds: Bounds = field(default_factory=Bounds)
+    earlier: tuple[Exchange, ...] = ()
 
 
 class Answerer:
@@ -85,11 +90,11 @@ class Answerer:
         """
         text = checked(question.text)
         now_at = self._now_at()
-        timed = find_times(text, now_at=now_at)
-        rest = timed.rest or DEFAULT_QUESTION
         with self._tracer.span("answer.plan"):
-            plan = self._plan(rest)
-        bounds = timed.bounds.within(question.bounds)
+            meant = understood(
+                text, question.earlier, self._plan, now_at=now_at, otherwise=DEFAULT_QUESTION
+            )
+        plan, bounds = meant.plan, meant.bounds.within(question.bounds)
         with self._tracer.span("answer.recall"):
             asked = self._asked(question.streams, bounds, plan, now_at=now_at)
             coverage = coverage_of(self._record, asked)
@@ -97,7 +102,7 @@ class Answerer:
         finding, looked, sought = self._find(plan, asked, noted)
         verdict = _verdict(finding, coverage, sought)
         if verdict is Verdict.FOUND:
-            pieces = self._say(rest, finding, asked)
+            pieces = self._say(meant.rest, finding, asked)
         else:
             pieces = iter([without_evidence(verdict, plan.intent, coverage)])
         said: list[str] = []
@@ -107,7 +112,7 @@ class Answerer:
                 on_text(piece)
         is_known = verdict in (Verdict.FOUND, Verdict.NOT_FOUND)
         return Answer(
-            question=text,
+            question=meant.text,
             intent=plan.intent,
             text="".join(said).strip(),
             value=finding.value if is_known else None,

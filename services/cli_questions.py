@@ -17,6 +17,7 @@ from services.console import (
 from services.logs import log_to
 from services.moments import show_ns
 from services.requests import (
+    Answered,
     AskRequest,
     FoundClips,
     OnText,
@@ -30,7 +31,6 @@ from services.requests import (
 from services.resident import ask_service
 from services.showing import evidence_lines
 from services.wiring import now_at, open_index, opened
-from streaming.messages import Answer
 
 Since = Annotated[
     str | None,
@@ -70,12 +70,13 @@ def ask(
             asked_at=now_at(),
             model=model_named(tools.settings),
         )
-        answer = result_of(
+        answered = result_of(
             tools,
             request,
             on_text=(lambda piece: None) if as_json else lambda piece: typer.echo(piece, nl=False),
         )
-        assert isinstance(answer, Answer)
+        assert isinstance(answered, Answered)
+        answer = answered.answer
         if as_json:
             typer.echo(answer.model_dump_json())
         else:

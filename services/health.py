@@ -35,7 +35,7 @@ class Face:
 
     def __init__(self, service: str, metrics: Metrics, readiness: Readiness) -> None:
         self._service = service
-        self._metrics = metrics
+        self.metrics = metrics
         self._readiness = readiness
 
     def reply(self, method: str, path: str) -> Reply:
@@ -56,7 +56,7 @@ class Face:
         return self._state("ready")
 
     def _measured(self) -> Reply:
-        return Reply(HTTPStatus.OK, PROMETHEUS, self._metrics.exposition())
+        return Reply(HTTPStatus.OK, PROMETHEUS, self.metrics.exposition())
 
     def _state(self, state: str) -> Reply:
         body = json.dumps({"service": self._service, "state": state}).encode()

@@ -2,8 +2,8 @@
 
 Each process has one `Metrics`; whoever works is given it, and tells it what happened. A piece of
 work that is timed is a span of a trace, too (`services.tracing`). Labels are few by design:
-streams, stages, reasons, topics and groups, never clips, questions or messages. A stream that is
-forgotten takes its time series along (`keep_streams`).
+streams, stages, reasons, topics, groups and routes, never clips, questions or messages. A stream
+that is forgotten takes its time series along (`keep_streams`).
 """
 
 import platform
@@ -117,6 +117,12 @@ class Metrics:
             "alert_delivery_seconds", "Time from an alert to who was told of it", "sink"
         )
         self._summaries = self._counter("summaries", "Summaries that were written", "level")
+        self._requests = self._counter(
+            "http_requests", "Requests to the HTTP API", "route", "method", "status"
+        )
+        self._request_s = self._histogram(
+            "http_request_seconds", "Time that a reply of the HTTP API took", "route", "method"
+        )
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._lost, self._drops, self._shed),
@@ -176,6 +182,10 @@ class Metrics:
 
     def summarised(self, level: str) -> None:
         self._summaries.labels(level).inc()
+
+    def requested(self, route: str, method: str, status: int, *, seconds: float) -> None:
+        self._requests.labels(route, method, status).inc()
+        self._request_s.labels(route, method).observe(seconds)
 
     def lag(self, topic: str, group: str, messages: int) -> None:
         self._lag.labels(topic, group).set(messages)

@@ -27,7 +27,16 @@ from services.metrics import Metrics, Stage
 from services.patient import PatientRememberer
 from services.progress import PAUSED, cursor_of
 from services.remember import Rememberer
-from services.requests import BackTestRequest, OnText, Request, Result, Turn, back_tested, respond
+from services.requests import (
+    Answered,
+    BackTestRequest,
+    OnText,
+    Request,
+    Result,
+    Turn,
+    back_tested,
+    respond,
+)
 from services.resident import Resident
 from services.room import SelfClearingFootage
 from services.signing import secret_of
@@ -44,7 +53,6 @@ from streaming.messages import (
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
     TOPIC_SEGMENTS,
-    Answer,
     ClipRemembered,
 )
 from streaming.sources import SourceOptions
@@ -237,7 +245,7 @@ def resident_of(
                 result = respond(
                     request, stores, engine, index(), on_text=on_text, tracer=metrics.tracer
                 )
-            outcome = result.verdict.value if isinstance(result, Answer) else "searched"
+            outcome = result.answer.verdict.value if isinstance(result, Answered) else "searched"
         finally:
             metrics.answered(outcome)
         return result

@@ -17,6 +17,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from memory.errors import StoreError
 from memory.feedback import ID_TIME, Feedback, KeptAnswer
 from memory.index import ClipSearch
+from models import usage
 from models.engine import Engine
 from services.alerts.backtest import back_test
 from services.alerts.judging import Judge
@@ -25,6 +26,7 @@ from services.answer import Answerer, Question, checked
 from services.console import OURS
 from services.coverage import asked_of
 from services.errors import AnswerFailed
+from services.follow_up import Exchange
 from services.looking import Looker
 from services.moments import Bounds, parse_bounds, show_ns
 from services.promoted import is_named, served_model
@@ -54,7 +56,10 @@ class Asked(Message):
 
 
 class AskRequest(Asked):
-    kind: Literal["ask/1"] = "ask/1"
+    """A question. `earlier`: what the same conversation asked before, in order."""
+
+    kind: Literal["ask/2"] = "ask/2"
+    earlier: tuple[Exchange, ...] = ()
 
     @property
     def answer_id(self) -> str:
@@ -75,6 +80,25 @@ class BackTestRequest(Asked):
 
     kind: Literal["back_test/1"] = "back_test/1"
     rule: Rule
+
+
+class Usage(Message):
+    """Tokens that the model read and wrote for an answer, in all of its calls.
+
+    `cached_tokens`: of those that it read, which a server had read before.
+    """
+
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+
+
+class Answered(Message):
+    """An answer, and what it took; None where the model's server does not say."""
+
+    kind: Literal["answered/1"] = "answered/1"
+    answer: Answer
+    usage: Usage | None
 
 
 class FoundClips(Message):
@@ -134,7 +158,7 @@ class Declined(Message):
 
 
 Request = AskRequest | SearchRequest | BackTestRequest
-Result = Answer | FoundClips | BackTested
+Result = Answered | FoundClips | BackTested
 Reply = Said | Result | Failed | Declined
 
 REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
@@ -182,10 +206,21 @@ def respond(
     if isinstance(request, SearchRequest):
         return _search(request, stores, looker_of(stores, engine, index))
     answerer = answerer_of(stores, engine, index, now_at=lambda: request.asked_at, tracer=tracer)
-    question = Question(request.text, request.streams, request.bounds())
-    answer = answerer.ask(question, on_text=on_text)
+    question = Question(request.text, request.streams, request.bounds(), request.earlier)
+    with usage.counted() as took:
+        answer = answerer.ask(question, on_text=on_text)
     _keep(request, answer, stores)
-    return answer
+    return Answered(answer=answer, usage=_known(took))
+
+
+def _known(took: usage.Usage) -> Usage | None:
+    if not took.is_known:
+        return None
+    return Usage(
+        prompt_tokens=took.prompt_tokens,
+        cached_tokens=took.cached_tokens,
+        completion_tokens=took.completion_tokens,
+    )
 
 
 def _keep(request: AskRequest, answer: Answer, stores: Stores) -> None:

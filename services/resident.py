@@ -3,13 +3,14 @@
 A Unix domain socket that only its owner may open. A client sends one request and reads replies up
 to the last; each is one line of JSON, and an object with a `kind`:
 
-    client   {"kind": "ask/1", "text": "...", "asked_at": "2025-03-01T14:00:00+01:00"}, or
+    client   {"kind": "ask/2", "text": "...", "asked_at": "2025-03-01T14:00:00+01:00"}, or
              {"kind": "search/1", ..., "limit": 10}, or {"kind": "back_test/1", ..., "rule": {...}};
-             also "streams", "since", "until", "model"
+             also "streams", "since", "until", "model"; "earlier": what a conversation said before
     service  {"kind": "said/1", "text": "..."}   words of the answer, as they are written; of a
              back-test, how far it has come
              and then one of these, which is the last:
-             {"kind": "answer/1", ...}, {"kind": "found_clips/1", "clips": [...]},
+             {"kind": "answered/1", "answer": {"kind": "answer/1", ...}, "usage": {...}}
+             {"kind": "found_clips/1", "clips": [...]}
              {"kind": "back_tested/1", "alerts": [...], ...}
              {"kind": "failed/1", "error": "NoSuchStream", "message": "..."}
              {"kind": "declined/1", "reason": "..."}   the client is to see for itself

@@ -61,7 +61,7 @@ def find_times(question: str, *, now_at: datetime) -> TimedQuestion:
             rest = question[: found.start()] + " " + question[found.end() :]
             if day_at:
                 rest = re.sub(rf"(?:\bon\s+)?{DAY_WORDS}", " ", rest, count=1, flags=FLAGS)
-            return TimedQuestion(_tidy(rest, question), bounds, found[0].strip(" ,"))
+            return TimedQuestion(tidied(rest, question), bounds, found[0].strip(" ,"))
     return TimedQuestion(question.strip(), Bounds(), "")
 
 
@@ -145,7 +145,7 @@ def _counted(span: str) -> str:
     return span if re.match(NUMBER, span, FLAGS) else f"one {span}"
 
 
-def _tidy(rest: str, question: str) -> str:
+def tidied(rest: str, question: str) -> str:
     """Repair what the cut left behind: doubled spaces, lonely commas, the capital letter."""
     rest = re.sub(r"\s+", " ", rest).strip()
     rest = re.sub(r"\s+([?.!,:])", r"\1", rest)

@@ -18,6 +18,7 @@ from services.api import (
 )
 from services.api.given import Given
 from services.api.limits import ClientLimits
+from services.api.measured import Measured
 
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
@@ -40,6 +41,7 @@ def app_of(given: Given | None = None) -> FastAPI:
     )
     app.state.given = given
     app.add_middleware(ClientLimits)
+    app.add_middleware(Measured)
     problems.register(app)
     for part in PARTS:
         app.include_router(part.routes)

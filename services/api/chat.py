@@ -1,15 +1,16 @@
 """Questions in the shape of OpenAI's chat completions, so that its clients can ask them.
 
-The last message of the user is the question; what was said before is not looked at. Which streams
-it is about, and when, stands in members of ours, or in parts of the message of type `video_url`
-with a URL such as `stream:door`. Beside `choices`, the reply has `verdict`, `value`, `evidence` and
-`coverage`; a reply in pieces has them in its last one.
+The last message of the user is the question; what it leaves open is taken from what was said before
+(`services.follow_up`). Which streams it is about, and when, stands in members of ours, or in parts
+of messages of type `video_url` with a URL such as `stream:door`. Beside `choices` and `usage`, the
+reply has `question`, `verdict`, `value`, `evidence` and `coverage`; a reply in pieces has them in
+the piece that ends it.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated, Any, Literal, Self
 
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
@@ -23,7 +24,8 @@ from services.api.given import Given, GivenHere
 from services.api.problems import detail_of
 from services.api.text import Text
 from services.console import OURS
-from services.requests import AskRequest
+from services.follow_up import MOST_EXCHANGES, Exchange
+from services.requests import Answered, AskRequest, Usage
 from streaming.messages import Answer, Citation, Coverage, Verdict
 from streaming.sources import redact
 
@@ -68,12 +70,17 @@ class ChatMessage(BaseModel):
         return [part.video_url.url for part in parts if isinstance(part, VideoPart)]
 
 
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
 class Completion(BaseModel):
     """A question. What else OpenAI's clients send, such as `temperature`, changes nothing."""
 
     model: Text = MODEL
     messages: Annotated[list[ChatMessage], Field(min_length=1)]
     stream: bool = False
+    stream_options: StreamOptions | None = None
     n: Literal[1] = 1
     streams: tuple[Text, ...] = ()
     """Which streams it is about; all, where none is named here or in the message."""
@@ -86,6 +93,23 @@ class Completion(BaseModel):
         users = [message for message in self.messages if message.role == "user"]
         return users[-1] if users else ChatMessage(role="user")
 
+    @property
+    def earlier(self) -> list[Exchange]:
+        """What was asked and answered before that, in order."""
+        exchanges: list[Exchange] = []
+        for message in self.messages:
+            if message.role == "user":
+                exchanges.append(Exchange(question=message.text, answer=""))
+            elif message.role == "assistant" and exchanges:
+                exchanges[-1] = Exchange(question=exchanges[-1].question, answer=message.text)
+        return exchanges[:-1][-MOST_EXCHANGES:]
+
+    @property
+    def videos(self) -> list[str]:
+        """Those of the last message of the user that shows any."""
+        shown = [message.videos for message in self.messages if message.role == "user"]
+        return next((videos for videos in reversed(shown) if videos), [])
+
 
 class Moment(Citation):
     """A moment that an answer rests on, and where it can be seen."""
@@ -95,8 +119,9 @@ class Moment(Citation):
 
 
 class Grounds(BaseModel):
-    """What an answer is, beside its words."""
+    """What an answer is, beside its words. `question`: as it was understood."""
 
+    question: str
     verdict: Verdict
     value: int | bool | str | tuple[str, ...] | None
     evidence: list[Moment]
@@ -114,14 +139,40 @@ class Choice(BaseModel):
     finish_reason: Literal["stop"] = "stop"
 
 
+class PromptDetails(BaseModel):
+    cached_tokens: int
+
+
+class Tokens(BaseModel):
+    """What the model read and wrote for an answer, in all of its calls."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int
+    prompt_tokens_details: PromptDetails
+
+    @classmethod
+    def of(cls, usage: Usage) -> Self:
+        return cls(
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            total_tokens=usage.prompt_tokens + usage.completion_tokens,
+            prompt_tokens_details=PromptDetails(cached_tokens=usage.cached_tokens),
+        )
+
+
 class Completed(Grounds):
-    """An answer. `id`: by which it can be marked; `model`: the one that wrote it."""
+    """An answer. `id`: by which it can be marked; `model`: the one that wrote it.
+
+    `usage`: null where the model's server does not tell.
+    """
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
     created: int
     model: str
     choices: list[Choice]
+    usage: Tokens | None
 
 
 class Model(BaseModel):
@@ -156,13 +207,15 @@ async def complete(asked: Completion, given: GivenHere, caller: Viewer) -> Respo
         since=asked.since,
         until=asked.until,
         asked_at=given.now_at(),
+        earlier=tuple(asked.earlier),
     )
-    about = _About(request.answer_id, int(request.asked_at.timestamp()))
+    with_usage = asked.stream_options is not None and asked.stream_options.include_usage
+    about = _About(request.answer_id, int(request.asked_at.timestamp()), with_usage=with_usage)
     settings = given.stores.settings
     if not asked.stream:
-        answer = await result_of(settings, request)
-        assert isinstance(answer, Answer)
-        return about.completed(answer)
+        answered = await result_of(settings, request)
+        assert isinstance(answered, Answered)
+        return about.completed(answered)
     pieces = heard(settings, request)
     first = await anext(pieces)  # so that what goes wrong before it has a status of its own
     events = _events(first, pieces, about)
@@ -172,22 +225,36 @@ async def complete(asked: Completion, given: GivenHere, caller: Viewer) -> Respo
 class _About:
     """What all pieces of a reply say of it."""
 
-    def __init__(self, completion_id: str, created_s: int) -> None:
+    def __init__(self, completion_id: str, created_s: int, *, with_usage: bool) -> None:
         self._id = completion_id
         self._created_s = created_s
+        self._with_usage = with_usage
 
-    def completed(self, answer: Answer) -> Completed:
+    def completed(self, answered: Answered) -> Completed:
+        answer = answered.answer
         return Completed(
             id=self._id,
             created=self._created_s,
             model=answer.model_id,
             choices=[Choice(message=Said(content=answer.text))],
+            usage=answered.usage and Tokens.of(answered.usage),
             **dict(_grounds(answer)),
         )
 
     def chunk(self, delta: dict[str, str], *, finish_reason: str | None = None, **more: Any) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-        body = {"model": MODEL, "choices": [choice], **more}
+        return self._chunk({"model": MODEL, "choices": [choice], **more})
+
+    def last_chunks(self, answered: Answered) -> Iterator[str]:
+        """The one that ends the answer; and what it took, where that was asked for."""
+        model = {"model": answered.answer.model_id}
+        grounds = _grounds(answered.answer).model_dump(mode="json")
+        yield self.chunk({}, finish_reason="stop", **grounds | model)
+        if self._with_usage:
+            tokens = answered.usage and Tokens.of(answered.usage).model_dump()
+            yield self._chunk({"choices": [], "usage": tokens, **model})
+
+    def _chunk(self, body: dict[str, Any]) -> str:
         made = {"id": self._id, "object": "chat.completion.chunk", "created": self._created_s}
         return _event(json.dumps(made | body, ensure_ascii=False))
 
@@ -203,9 +270,9 @@ async def _events(first: Heard, rest: AsyncIterator[Heard], about: _About) -> As
         told = {"message": detail_of(error), "type": type(error).__name__, "code": None}
         yield _event(json.dumps({"error": told}, ensure_ascii=False))
     else:
-        assert isinstance(what, Answer)
-        grounds = _grounds(what).model_dump(mode="json")
-        yield about.chunk({}, finish_reason="stop", **grounds | {"model": what.model_id})
+        assert isinstance(what, Answered)
+        for chunk in about.last_chunks(what):
+            yield chunk
     yield _event("[DONE]")
 
 
@@ -215,6 +282,7 @@ def _event(data: str) -> str:
 
 def _grounds(answer: Answer) -> Grounds:
     return Grounds(
+        question=answer.question,
         verdict=answer.verdict,
         value=answer.value,
         evidence=[
@@ -231,7 +299,7 @@ def _streams(asked: Completion, given: Given, caller: Caller) -> tuple[str, ...]
         NoSuchStream, UnknownVideo
     """
     registry = given.stores.registry
-    shown = [_stream_of(url, given, caller) for url in asked.asked.videos]
+    shown = [_stream_of(url, given, caller) for url in asked.videos]
     names = tuple(dict.fromkeys([*asked.streams, *shown]))
     return caller.within(names, registry.names)
 

@@ -18,6 +18,7 @@ from models.openai_engine import OpenAIEngine
 from models.schemas import Note, Plan
 from models.sglang_engine import SGLangEngine
 from models.transformers_engine import TransformersEngine
+from models.usage import Usage, counted
 from services.remember import clip_tokens, stored_tokens
 from services.settings import SHIPPED_MODEL
 from streaming.messages import NS_PER_S, Span, clip_id_of
@@ -151,6 +152,30 @@ def test_an_answer_that_nobody_reads_to_its_end_is_no_harm(subject: Subject):
     pieces.close()  # type: ignore[attr-defined]
 
     assert 0 <= subject.engine.judge(clip, CLAIM) <= 1
+
+
+def test_what_it_reads_and_writes_is_counted(subject: Subject):
+    engine, clip = subject.engine, subject.clip(LIGHT)
+    calls: Sequence[Callable[[], object]] = (
+        lambda: engine.plan(QUESTION),
+        lambda: engine.judge(clip, CLAIM),
+        lambda: engine.describe(clip, previous=[]),
+        lambda: list(engine.answer(QUESTION, findings=FINDINGS, clips=[clip])),
+        lambda: list(engine.answer(QUESTION, findings=FINDINGS, clips=[])),
+    )
+    each: list[Usage] = []
+    with counted() as whole:
+        for call in calls:
+            with counted() as usage:
+                call()
+            each.append(usage)
+        engine.plan(QUESTION)
+
+    plan, judgement, _, seeing, blind = each
+    assert all(usage.is_known and usage.completion_tokens for usage in each)
+    assert 0 < blind.prompt_tokens < seeing.prompt_tokens, "a clip is read, too"
+    assert judgement.completion_tokens == 1
+    assert whole.prompt_tokens == plan.prompt_tokens, "what is counted within is not counted twice"
 
 
 @pytest.mark.parametrize("made_by", ["layout_id", "encoder_id"])

@@ -20,6 +20,7 @@ from models.engine import ClipTokens, EncodedClip, LeadIn
 from models.errors import UnparsableReply
 from models.layout import Pooling, StreamLayout
 from models.schemas import Note, NoteEvent, Plan
+from models.usage import count
 
 LEVELS = {"dark": 20, "dim": 120, "bright": 230}
 TEXT_OF = {"dim": "a dim light shines", "bright": "a bright light shines"}
@@ -30,7 +31,7 @@ LAYOUT = StreamLayout(
 
 
 class ScriptedEngine:
-    """Implements `models.engine.Engine`, and `layout`."""
+    """Implements `models.engine.Engine`, and `layout`. A token is a word, of plans and answers."""
 
     def __init__(self, *, model_id: str = "scripted@1", lead_in_s: float = 0.0) -> None:
         self.model_id = model_id
@@ -62,6 +63,7 @@ class ScriptedEngine:
         return Note(text=f"{seen} ({mark})", events=tuple(events_in(clip)))
 
     def plan(self, question: str) -> Plan:
+        count(prompt_tokens=len(question.split()), completion_tokens=1)
         intent, colon, rest = question.partition(":")
         if not colon:
             raise UnparsableReply("plan", question)
@@ -85,6 +87,7 @@ class ScriptedEngine:
         self.asked.append((question, tuple(findings), len(clips)))
         cited = ", ".join(f"[{number}]" for number in range(1, len(findings)))
         text = f"{findings[0].removeprefix('result: ')} at {cited}."
+        count(prompt_tokens=len(question.split()), completion_tokens=len(text.split()))
         for start in range(0, len(text), 3):
             yield text[start : start + 3]
 

@@ -11,11 +11,11 @@ from services.errors import SettingsError
 from services.metrics import Metrics
 from services.otel import recording
 from services.parts import Parts, resident_of
-from services.requests import AskRequest
+from services.requests import Answered, AskRequest
 from services.settings import Settings, load_settings
 from services.tracing import context_of, headers, scope
 from services.wiring import now_at, open_index, opened, opened_bus, tracing_as, wall_clock
-from streaming.messages import TOPIC_SEGMENTS, Answer, Span
+from streaming.messages import TOPIC_SEGMENTS, Span
 from tests.services.analysing import memory_of
 from tests.services.conftest import remember
 from tests.services.otlp_receiver import Receiver, receiving
@@ -98,7 +98,7 @@ def test_a_question_is_a_trace_of_its_own(receiver: Receiver, settings: Settings
         resident = resident_of(parts, engine, lambda: index)
         request = AskRequest(text="when: a bright light", asked_at=now_at())
         answer = resident._respond(request, lambda piece: None)
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Answered)
 
     (whole,) = receiver.named("answer")
     assert whole.parent_id == ""

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from memory.dump import dump
+from services.requests import Answered
 from services.resident import Resident, ask_service
 from services.settings import Settings, load_settings
 from services.wiring import opened
-from streaming.messages import Answer
 from tests.services.asking import (
     NOTHING,
     PATIENCE_S,
@@ -82,7 +82,9 @@ def test_the_socket_of_a_killed_service_is_passed_over_and_replaced(settings: Se
 
     assert run(settings, "ask", "when: a bright light").exit_code == 0
     with service(settings.data):
-        assert isinstance(ask_service(settings, ask_request(), on_text=lambda piece: None), Answer)
+        assert isinstance(
+            ask_service(settings, ask_request(), on_text=lambda piece: None), Answered
+        )
 
 
 def test_only_the_owner_may_ask_and_a_stop_leaves_nothing_behind(settings: Settings) -> None:
@@ -123,7 +125,7 @@ def test_questions_good_and_bad_change_nothing_of_what_is_remembered(
     with service(captured.data, SCRIPTED_SLOWNESS_S="0.2"), opened(captured) as stores:
         while stores.record.counts("cam").clips < 5:
             assert exchanged(captured, b"refuse\n")["kind"] == "failed/1"
-            assert exchanged(captured, line_of(ask_request()))["kind"] == "answer/1"
+            assert exchanged(captured, line_of(ask_request()))["kind"] == "answered/1"
 
     with opened(captured) as stores, opened(undisturbed) as others:
         assert dump(stores.record) == dump(others.record)

@@ -13,6 +13,7 @@ import pytest
 from services import resident
 from services.errors import AnswerBrokenOff, AnswerFailed, NoSuchStream, QuestionTooLong
 from services.requests import (
+    Answered,
     AskRequest,
     BackTestRequest,
     OnText,
@@ -46,7 +47,7 @@ def test_words_come_as_they_are_written(bare: Settings) -> None:
         on_text("one ")
         assert heard.wait(PATIENCE_S), "the first word is heard before the second is written"
         on_text("two")
-        return answer_saying("one ", "two")
+        return Answered(answer=answer_saying("one ", "two"), usage=None)
 
     pieces: list[str] = []
 
@@ -55,7 +56,9 @@ def test_words_come_as_they_are_written(bare: Settings) -> None:
         heard.set()
 
     with serving(bare, respond):
-        assert ask_service(bare, ask_request(), on_text=hear) == answer_saying("one ", "two")
+        assert ask_service(bare, ask_request(), on_text=hear) == Answered(
+            answer=answer_saying("one ", "two"), usage=None
+        )
     assert pieces == ["one ", "two"]
 
 
@@ -68,10 +71,10 @@ def test_words_come_as_they_are_written(bare: Settings) -> None:
         b"[]\n",
         b"[" * 100_000 + b"\n",
         b'{"kind": "forget/1", "text": "all"}\n',
-        b'{"kind": "ask/1", "text": "when?"}\n',
-        b'{"kind": "ask/1", "text": "when?", "asked_at": "2025-03-01T14:00:00"}\n',
-        b'{"kind": "ask/1", "text": 1, "asked_at": "2025-03-01T14:00:00Z"}\n',
-        b'{"kind": "ask/1", "text": "", "asked_at": "2025-03-01T14:00:00Z", "sudo": true}\n',
+        b'{"kind": "ask/2", "text": "when?"}\n',
+        b'{"kind": "ask/2", "text": "when?", "asked_at": "2025-03-01T14:00:00"}\n',
+        b'{"kind": "ask/2", "text": 1, "asked_at": "2025-03-01T14:00:00Z"}\n',
+        b'{"kind": "ask/2", "text": "", "asked_at": "2025-03-01T14:00:00Z", "sudo": true}\n',
         b'{"kind": "search/1", "text": "x", "asked_at": "2025-03-01T14:00:00Z", "limit": 0}\n',
         b'"' + b"x" * resident.MAX_REQUEST_BYTES + b'"\n',
     ],

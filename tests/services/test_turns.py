@@ -8,11 +8,11 @@ import pytest
 from models.engine import ClipTokens
 from models.schemas import Note, Plan
 from services import up
+from services.requests import Answered
 from services.resident import ask_service
 from services.settings import Settings
 from services.turns import Turns
 from services.up import Running, run_service
-from streaming.messages import Answer
 from tests.services.asking import PATIENCE_S, ask_request, until
 from tests.services.scripted_engine import ScriptedEngine
 
@@ -74,5 +74,5 @@ def test_a_question_waits_for_one_call_of_analysis_and_no_more(
         answer = ask_service(captured, ask_request(), on_text=lambda piece: None)
     service.join(PATIENCE_S)
 
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, Answered)
     assert engine.calls == ["describe", "plan", *["describe"] * 4]

@@ -20,6 +20,7 @@ from services.settings import Settings
 from services.wiring import opened
 from streaming.messages import NS_PER_S
 from tests.services.api.serving import api
+from tests.services.processes import measured
 
 OPEN = {LIVE, READY}
 CAMERA = {"name": "door", "url": "rtsp://user:geheim@192.0.2.1/stream"}
@@ -89,6 +90,26 @@ def test_what_is_no_key_opens_nothing(
     with api(settings, answers=False) as client:
         given = {b"Authorization": header.encode("latin-1")}
         assert client.get("/v1/streams", headers=given).status_code == 401
+
+
+def test_requests_are_measured_by_route_and_not_by_path(settings: Settings) -> None:
+    with api(settings, answers=False) as client:
+        for path in ("/v1/streams/cam", "/v1/streams/nowhere", "/etc/passwd", "/v1/streams/cam"):
+            client.get(path)
+        client.request("BREW", "/v1/streams")
+        text = client.get("/metrics").text
+
+    def count(**labels: str) -> float | None:
+        return measured(text, "longwatch_http_requests_total", **labels)
+
+    route = "/v1/streams/{name}"
+    assert count(route=route, method="GET", status="200") == 2
+    assert count(route=route, method="GET", status="404") == 1
+    assert count(route="other", method="GET", status="404") == 1
+    assert count(route="/v1/streams", method="other", status="405") == 1
+    times = {"route": route, "method": "GET"}
+    assert measured(text, "longwatch_http_request_seconds_count", **times) == 3
+    assert "passwd" not in text
 
 
 def test_a_role_may_do_what_it_says_and_no_more(

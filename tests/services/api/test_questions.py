@@ -9,7 +9,8 @@ import openai
 import pytest
 
 from models.errors import ModelServerAway
-from services.api.chat import MODEL
+from services.api.chat import MODEL, Completion
+from services.follow_up import Exchange
 from services.settings import Settings
 from tests.services.api.serving import api
 from tests.services.scripted_engine import ScriptedEngine
@@ -60,6 +61,54 @@ def test_openais_client_gets_the_same_answer_in_pieces(asking: openai.OpenAI) ->
     assert chunks[-1].choices[0].finish_reason == "stop"
     assert starts_of(chunks[-1]) == BRIGHT_NS
     assert len({chunk.id for chunk in chunks}) == 1
+
+
+def test_what_the_model_read_and_wrote_is_told(asking: openai.OpenAI) -> None:
+    whole = asking.chat.completions.create(model=MODEL, messages=user(QUESTION))
+    *_, ended, last = asking.chat.completions.create(
+        model=MODEL, messages=user(QUESTION), stream=True, stream_options={"include_usage": True}
+    )
+
+    words = 2 * len(QUESTION.split())  # read for the plan, and for the answer
+    for told in (whole, last):
+        assert told.usage is not None
+        assert told.usage.prompt_tokens == words
+        assert told.usage.completion_tokens > 1
+        assert told.usage.total_tokens == words + told.usage.completion_tokens
+    assert (ended.choices[0].finish_reason, ended.usage) == ("stop", None)
+    assert last.choices == []
+
+
+def test_a_question_goes_on_from_the_answer_before_it(asking: openai.OpenAI) -> None:
+    first = asking.chat.completions.create(
+        model=MODEL, messages=user(QUESTION), extra_body={"until": "0:20"}
+    )
+    assert starts_of(first) == BRIGHT_NS[:1]
+
+    asked = f"{QUESTION},"  # so that the scripted engine reads what follows as another event
+    said = [*user(asked), first.choices[0].message]
+    after = "count: a bright light, after that?"
+    told = asking.chat.completions.create(model=MODEL, messages=[*said, *user(after)])
+    how_often = asking.chat.completions.create(model=MODEL, messages=[*said, *user("count:")])
+
+    assert starts_of(told) == BRIGHT_NS[1:]
+    assert how_often.model_extra is not None
+    assert how_often.model_extra["value"] == len(BRIGHT_NS)
+    assert how_often.model_extra["question"] == f"{asked} count:"
+
+
+def test_what_was_shown_before_is_still_meant() -> None:
+    def shown(*names: str) -> dict[str, Any]:
+        parts = [{"type": "video_url", "video_url": {"url": f"stream:{name}"}} for name in names]
+        return {"role": "user", "content": [{"type": "text", "text": "what?"}, *parts]}
+
+    answered = {"role": "assistant", "content": "nothing"}
+    asked = Completion.model_validate(
+        {"messages": [shown("door"), answered, shown("yard", "gate"), answered, shown()]}
+    )
+
+    assert asked.videos == ["stream:yard", "stream:gate"]
+    assert asked.earlier == [Exchange(question="what?", answer="nothing")] * 2
 
 
 def test_a_reply_in_pieces_ends_as_openai_ends_it(client: httpx2.Client) -> None:
