@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 
 from services.errors import NoSuchFiles
-from services.registry import NAME
+from services.registry import LONGEST_NAME, NAME
 from streaming.sources import FIRST_YEAR
 
 SUFFIXES = frozenset(
@@ -24,7 +24,6 @@ SUFFIXES = frozenset(
 )
 """What counts as video in a directory. A file or a pattern that is named is taken at its word."""
 
-LONGEST_NAME = 64
 DIGEST_CHARS = 8
 IN_NAME = re.compile(
     r"(?<!\d)(\d{4})[-_./]?(\d\d)[-_./]?(\d\d)"

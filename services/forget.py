@@ -18,6 +18,7 @@ from memory.values import StreamSpec
 from services.capture import is_let_go
 from services.locks import Service, standing_in
 from services.progress import PAUSED, cursor_of, note_captured
+from services.uploads import drop
 from services.wiring import Stores, rules_of
 from streaming.messages import Span
 
@@ -59,6 +60,7 @@ def forget_span(stores: Stores, span: Span) -> Forgotten:
     _forget_said(stores, span)  # first, so that a crash leaves nothing of it
     with standing_in(stores.settings, Service.CAPTURE, Service.INDEX) as stood_in:
         forgotten = forget(span, everything(stores, stood_in))
+        drop(stores.settings, spec)
     _forget_said(stores, forgotten.span)  # and what was said meanwhile
     return forgotten
 
@@ -71,6 +73,7 @@ def forget_whole(stores: Stores, name: str) -> Forgotten:
         if Service.CAPTURE not in stood_in:
             _wait_until_let_go(stores, spec)
         forgotten = forget_stream(name, everything(stores, stood_in))
+        drop(stores.settings, spec)
     _forget_said(stores, whole_stream(name))
     stores.registry.forget_credentials(name)
     return forgotten

@@ -18,6 +18,7 @@ from services.errors import BadStreamName, NoSuchStream, StreamNameTaken
 from streaming.sources import check_source, open_source, redact
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+LONGEST_NAME = 64
 
 
 @dataclass(frozen=True, slots=True)

@@ -266,6 +266,10 @@ class Settings(BaseSettings):
         return self.data / "credentials"
 
     @property
+    def uploads_path(self) -> Path:
+        return self.data / "uploads"
+
+    @property
     def keys_path(self) -> Path:
         return self.data / "keys.json"
 

@@ -7,6 +7,7 @@ from services.api import (
     alerts,
     chat,
     clips,
+    files,
     footage,
     health,
     marks,
@@ -23,7 +24,7 @@ from services.api.measured import Measured
 DESCRIPTION = "Ask what was seen, look for it, play it, and say what is watched."
 VERSION = "1"
 PARTS = (
-    *(health, streams, search, summarize, clips, footage, chat, marks, rules, alerts),
+    *(health, streams, files, search, summarize, clips, footage, chat, marks, rules, alerts),
     alert_stream,
 )
 

@@ -11,6 +11,8 @@ ServiceError
 │   ├── NoSuchKey           a name that no key has
 │   └── KeysDamaged         the file of the keys cannot be read or written
 ├── NoSuchClip              an id that no clip has
+├── NoSuchFile              an id that no uploaded recording has
+├── BadForm                 a form that holds no file, or cannot be read
 ├── ExportError
 │   ├── RangeTooLong        longer than what is cut at once
 │   └── NotPlayable         players of the web cannot play what is stored
@@ -90,6 +92,18 @@ class NoSuchClip(ServiceError):
     def __init__(self, clip_id: str) -> None:
         super().__init__(f"no clip {clip_id[:200]!r} is remembered; /v1/search finds clips")
         self.clip_id = clip_id
+
+
+class NoSuchFile(ServiceError):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"no recording {name[:200]!r} was uploaded; see /v1/files")
+        self.name = name
+
+
+class BadForm(ServiceError):
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the form cannot be used: {why}; send the recording as: file")
+        self.why = why
 
 
 class RangeTooLong(ExportError):

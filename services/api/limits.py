@@ -17,6 +17,8 @@ REQUESTS_A_SECOND = 20.0
 BURST = 60
 BODY_S = 10.0  # for the body of a request to come
 MAX_BODY_BYTES = 256 * 1024
+UPLOADS = "/v1/files"
+MAX_UPLOAD_BYTES = 8 * 2**30
 
 
 @dataclass(slots=True)
@@ -77,6 +79,8 @@ class _Body:
         self._told_bytes = int(told) if told.isdigit() else 0
         self._came_bytes = 0
         self._is_whole = False
+        is_upload = (scope["method"], scope["path"]) == ("POST", UPLOADS)
+        self._most_bytes = MAX_UPLOAD_BYTES if is_upload else MAX_BODY_BYTES
         self._receive = receive
 
     async def next(self) -> Message:
@@ -94,5 +98,5 @@ class _Body:
         return message
 
     def _check_size(self) -> None:
-        if max(self._told_bytes, self._came_bytes) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"a request has at most {MAX_BODY_BYTES:,} bytes")
+        if max(self._told_bytes, self._came_bytes) > self._most_bytes:
+            raise HTTPException(413, f"a request has at most {self._most_bytes:,} bytes")

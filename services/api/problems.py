@@ -33,6 +33,8 @@ STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (api.NotAllowed, HTTPStatus.FORBIDDEN),
     (api.TooManyRequests, HTTPStatus.TOO_MANY_REQUESTS),
     (api.NoSuchClip, HTTPStatus.NOT_FOUND),
+    (api.NoSuchFile, HTTPStatus.NOT_FOUND),
+    (api.BadForm, HTTPStatus.UNPROCESSABLE_ENTITY),
     (api.UnknownModel, HTTPStatus.NOT_FOUND),
     (api.UnknownVideo, HTTPStatus.UNPROCESSABLE_ENTITY),
     (api.AnswersAway, HTTPStatus.SERVICE_UNAVAILABLE),
@@ -60,6 +62,7 @@ STATUS_OF: tuple[tuple[type[Exception], HTTPStatus], ...] = (
     (streaming.FootageFull, HTTPStatus.SERVICE_UNAVAILABLE),
     (streaming.FootageUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (streaming.SourceError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (streaming.MediaError, HTTPStatus.UNPROCESSABLE_ENTITY),
 )
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from services import serving
+from services import serving, uploads
 from services.api.app import app_of
 from services.api.errors import KeyNeeded
 from services.api.given import Given
@@ -59,6 +59,7 @@ def serve(
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
     """Reply until told to stop; then finish what is being replied."""
+    uploads.sweep(given.stores.settings)
     serving.serve(app_of(given), listening, given.stop, on_listening=on_listening)
 
 
