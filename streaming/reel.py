@@ -27,7 +27,9 @@ KEYFRAMES_REMEMBERED = 64
 SOUND_ADRIFT_S = 10  # sound further from the picture than this has lost its clock
 UNSTAMPED_SHARE = 0.1
 MISSED_PIECE_S = 0.9  # HLS gives a piece whole or not at all, and pieces last a second or more;
-# each begins with a keyframe, so that a picture which stands still for longer is no missed piece
+# each begins with a keyframe, or MPEG-TS counts what is missing, so that a picture which stands
+# still for longer is no missed piece
+DAMAGE_TOLD_EARLY = 2  # packets: FFmpeg marks the last before what is missing, or the one before it
 
 Fingerprint = tuple[int, int]
 """The source's own pts of a keyframe, and a checksum of its bytes."""
@@ -65,6 +67,7 @@ class Reel:
         self._frames = 0
         self._unstamped = 0
         self.damaged_packets = 0
+        self._since_damaged = DAMAGE_TOLD_EARLY  # video packets since one was said to be
         self.arrivals = Arrivals(track.time_base)
         """Of the packets since the source last started its stamps anew."""
         self.keyframes: deque[tuple[Fingerprint, int]] = deque(maxlen=KEYFRAMES_REMEMBERED)
@@ -137,8 +140,9 @@ class Reel:
             pts=packet.pts,
             dts=packet.dts,
             at_ns=at_ns,
-            may_end_hole=packet.is_keyframe,
+            may_end_hole=packet.is_keyframe or self._since_damaged < DAMAGE_TOLD_EARLY,
         )
+        self._since_damaged = 0 if packet.is_corrupt else self._since_damaged + 1
         for stamped in placed:
             yield from self._add_video(stamped)
             if stamped.after_restart:  # what was known of places on the line holds no more

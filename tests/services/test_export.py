@@ -5,11 +5,16 @@ from pathlib import Path
 import av
 import pytest
 
+from services.capture import CaptureParts, StreamCapture
 from services.errors import NothingStored, OutputUnusable, PictureChanges
 from services.export import export
-from services.wiring import Stores
+from services.registry import NewStream
+from services.settings import Settings
+from services.wiring import Stores, opened, opened_bus, wall_clock
 from streaming.messages import NS_PER_S, Span
+from tests.conftest import FOOTAGE
 from tests.services.films import FPS
+from tests.streaming import ffprobe
 
 
 def span(start_s: float, end_s: float) -> Span:
@@ -103,3 +108,20 @@ def test_pictures_that_change_their_size_do_not_fit_one_file(
 
     with pytest.raises(PictureChanges, match="export up to"):
         export(stores.record, stores.footage, span(0, 30), tmp_path / "cut.mp4")
+
+
+@pytest.mark.skipif(not FOOTAGE.is_dir(), reason="real footage is not at hand")
+def test_a_cut_of_real_footage_keeps_its_times(bare: Settings, tmp_path: Path) -> None:
+    original, out = FOOTAGE / "car-detection.mp4", tmp_path / "cut.mp4"
+    with opened(bare, make=True) as stores, opened_bus(bare) as bus:
+        spec = stores.registry.add(NewStream("cam", str(original)))
+        parts = CaptureParts(stores.record, stores.registry, bus, stores.footage, wall_clock())
+        StreamCapture(spec, parts).join(60)
+        cut = export(stores.record, stores.footage, span(10, 20), out).span
+
+    times_ns = [at_s * NS_PER_S for at_s in ffprobe.times_s(original)]
+    within_ns = [at_ns - cut.start_ns for at_ns in times_ns if cut.start_ns <= at_ns < cut.end_ns]
+    cut_s = ffprobe.times_s(out)
+    assert len(cut_s) == len(within_ns) > 100
+    for shown_s, true_ns in zip(cut_s, within_ns, strict=True):
+        assert abs(shown_s * NS_PER_S - (true_ns - within_ns[0])) < NS_PER_S / 1000

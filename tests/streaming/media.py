@@ -25,6 +25,7 @@ Pixels = NDArray[np.uint8]
 
 BITS = 12
 BLACK, WHITE = 40, 215
+TS_BYTES, VIDEO_PID = 188, 256  # of the transport streams that FFmpeg writes
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,25 @@ def pieces(folder: Path, *, count: int, first_tick: int, first_number: int = 0) 
             first_number=first_number + index * 15,
         )
     return made
+
+
+def pieces_of_one(folder: Path, *, count: int, first_tick: int, gop: int) -> list[Path]:
+    """A film of one transport stream in pieces of a second, of which few begin with a keyframe."""
+    ticks = range(first_tick, first_tick + count * 90_000, 6000)
+    film(folder / "whole.ts", ticks=ticks, time_base=Fraction(1, 90_000), gop=gop)
+    data = (folder / "whole.ts").read_bytes()
+    pictures = [at for at in range(0, len(data), TS_BYTES) if begins_picture(data, at)]
+    edges = [0, *pictures[15::15], len(data)]
+    made = [folder / f"{index}.ts" for index in range(count)]
+    for path, (begin, end) in zip(made, pairwise(edges), strict=True):
+        path.write_bytes(data[begin:end])
+    return made
+
+
+def begins_picture(data: bytes, at: int) -> bool:
+    """Whether a packet of a transport stream begins a picture of its first video track."""
+    flags_and_pid = int.from_bytes(data[at + 1 : at + 3], "big")
+    return bool(flags_and_pid & 0x4000) and flags_and_pid & 0x1FFF == VIDEO_PID
 
 
 def add_video(output: OutputContainer, recipe: Recipe) -> VideoStream:

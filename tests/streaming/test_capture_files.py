@@ -8,6 +8,7 @@ from typing import Any
 import av
 import pytest
 
+from streaming.decode import Decoding, sampled_frames
 from streaming.errors import (
     UnreadableMedia,
 )
@@ -15,12 +16,14 @@ from streaming.messages import GapReason
 from streaming.progress import StreamState
 from streaming.sources import parse_source
 from tests.conftest import FOOTAGE
+from tests.streaming import ffprobe
 from tests.streaming.capturing import Outcome, capture, spans
 from tests.streaming.media import (
     Recipe,
     film,
     joined,
 )
+from tests.streaming.sampling_truth import policy as once_a_second
 
 WRAP = 2**33
 
@@ -270,7 +273,7 @@ def test_video_without_a_keyframe_is_not_readable(tmp_path: Path) -> None:
 @pytest.mark.skipif(not FOOTAGE.is_dir(), reason="real footage is not at hand")
 @pytest.mark.parametrize("name", ["car-detection.mp4", "one-by-one-person-detection.mp4"])
 def test_real_footage_keeps_its_times(tmp_path: Path, name: str) -> None:
-    true_s = stamps_s(FOOTAGE / name)
+    true_s = ffprobe.times_s(FOOTAGE / name)
 
     found = capture(FOOTAGE / name, tmp_path, policy=None)
 
@@ -284,8 +287,29 @@ def test_real_footage_keeps_its_times(tmp_path: Path, name: str) -> None:
             times_ns += [(at_s + shift_s) * 1_000_000_000 for at_s in stamps_s(path)]
     assert len(times_ns) == len(true_s)
     for media_ns, at_s in zip(times_ns, true_s, strict=True):
-        assert 0 <= media_ns - (at_s - true_s[0]) * 1_000_000_000 <= 2
+        assert 0 <= media_ns - at_s * 1_000_000_000 <= 2
     assert found.gaps == []
+    due_s = [next(at_s for at_s in true_s if at_s >= second) for second in range(int(true_s[-1]))]
+    sampled_ns = sampled_of(found)[: len(due_s)]
+    for media_ns, at_s in zip(sampled_ns, due_s, strict=True):
+        assert 0 <= media_ns - at_s * 1_000_000_000 <= 2
+
+
+def sampled_of(found: Outcome) -> list[int]:
+    """Media times of the frames that are looked at, one a second, segment after segment."""
+    sampled_ns: list[int] = []
+    for segment in found.segments:
+        with found.store.open_local(segment.uri) as path:
+            frames = sampled_frames(
+                path,
+                start_ns=segment.span.start_ns,
+                pts_origin=segment.pts_origin,
+                policy=once_a_second(),
+                after_ns=sampled_ns[-1] if sampled_ns else None,
+                decoding=Decoding(),
+            )
+            sampled_ns += [frame.media_ns for frame in frames]
+    return sampled_ns
 
 
 def stamps_s(path: Path) -> list[Fraction]:

@@ -11,7 +11,7 @@ import pytest
 
 from streaming.messages import NS_PER_S, GapReason
 from tests.streaming.capturing import TurnedClock, leaves_no_instant_out, watch
-from tests.streaming.media import film, pieces
+from tests.streaming.media import film, pieces, pieces_of_one
 from tests.streaming.servers import LivePlaylist, http_server
 
 
@@ -38,6 +38,26 @@ def test_what_a_playlist_lists_no_more_when_it_is_read_again_is_a_gap(
         assert abs(media_ns - begun_ns - number * NS_PER_S // 15) <= 2
         assert not gap.span.overlaps(media_ns, media_ns + 1)
     assert len(found.frames()) == 15 * (len(filmed) - missed)
+    assert leaves_no_instant_out(found)
+
+
+def test_a_piece_that_begins_with_no_keyframe_is_missed_too(tmp_path: Path) -> None:
+    filmed = pieces_of_one(tmp_path, count=14, first_tick=900_000, gop=60)
+    camera = LivePlaylist(*filmed[:3], to_come=[filmed[3:5], filmed[5:10], *filmed[10:], None])
+    clock, stop = TurnedClock(), Event()
+    clock.at(1, stop.set)
+
+    with http_server(camera.answer) as base:
+        found = watch(f"{base}/live.m3u8", tmp_path / "store", clock, stop)
+
+    (gap,) = (one for one in found.gaps if one.span.start_ns)
+    assert gap.reason is GapReason.SOURCE_JUMPED
+    begun_ns = found.frames()[0][1]
+    assert gap.span.start_ns - begun_ns == pytest.approx(5 * NS_PER_S, abs=2)
+    assert gap.span.end_ns - begun_ns == pytest.approx(8 * NS_PER_S, abs=2), "to a keyframe"
+    assert [number for number, _ in found.frames()] == [*range(75), *range(120, 210)]
+    for number, media_ns in found.frames():
+        assert abs(media_ns - begun_ns - number * NS_PER_S // 15) <= 2
     assert leaves_no_instant_out(found)
 
 
