@@ -8,16 +8,20 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from models.config import LongwatchConfig
-from models.errors import CheckpointUnreadable
+from models.errors import CheckpointUnlike, CheckpointUnreadable
 from models.layout import StreamLayout
 from models.video_llm import LongwatchForConditionalGeneration, Projector
 
 ENCODER_PARTS = ("vision_tower.", "projector.")
+OF_ITS_OWN = ("model_name", "layout", "dtype", "transformers_version", "_name_or_path")
+"""What the configurations of two checkpoints may differ in that serve one after another; layouts
+are compared by their ids."""
 
 
 def weights_hash(named: Iterable[tuple[str, Tensor]]) -> str:
@@ -69,6 +73,35 @@ class Checkpoint:
         weights = self._weights((part,))
         made.load_state_dict({name.removeprefix(part): weight for name, weight in weights})
         return made.eval().requires_grad_(False)
+
+    def refuse_unlike(self, other: "Checkpoint") -> None:
+        """Say what keeps another checkpoint from taking this one's place in a running model.
+
+        Raises:
+            CheckpointUnlike
+        """
+        ours, theirs = self.layout.layout_id, other.layout.layout_id
+        if ours != theirs:
+            raise CheckpointUnlike(other.path, f"its layout is {theirs}, and not {ours}")
+        for what, mine, its in (
+            ("config.json", self.shared_config(), other.shared_config()),
+            ("weights", self.shapes(), other.shapes()),
+        ):
+            unlike = sorted(name for name in mine | its if mine.get(name) != its.get(name))
+            if unlike:
+                raise CheckpointUnlike(other.path, f"its {what} differ in {unlike[0]}")
+
+    def shared_config(self) -> dict[str, Any]:
+        """What another checkpoint must have, too."""
+        told = self.config.to_dict().items()
+        return {name: value for name, value in told if name not in OF_ITS_OWN}
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        shapes: dict[str, tuple[int, ...]] = {}
+        for path in set(self._file_of.values()):
+            with safe_open(path, framework="pt") as file:
+                shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no mapping
+        return shapes
 
     def _weights(self, parts: tuple[str, ...]) -> Iterator[tuple[str, Tensor]]:
         """The weights whose names begin with one of `parts`, in the order of their names."""

@@ -2,6 +2,7 @@
 
 ModelError
 ├── CheckpointUnreadable    a checkpoint is missing, damaged or not ours
+├── CheckpointUnlike        a checkpoint cannot take the place of another while it serves
 ├── LayoutMismatch          stored tokens were made by another layout or other weights
 ├── UnusableFrames          frames of a shape that no tower can read
 ├── BudgetTooLarge          more tokens asked for than there are
@@ -9,9 +10,11 @@ ModelError
 ├── UnparsableReply         the model's reply does not fit the schema
 └── ModelServerError
     ├── ModelServerAway     no server of the model answers just now
-    │   └── ModelServerFailed   one answers, with an error of its own
+    │   ├── ModelServerFailed   one answers, with an error of its own
+    │   └── WeightsSwapped      it answers, but by other weights than ours
     ├── ModelServerDenied   it lets us not in, or has no such model
-    └── RequestRefused      it cannot do what it was asked for
+    ├── RequestRefused      it cannot do what it was asked for
+    └── SwapRefused         it cannot serve other weights, and goes on with those it has
 """
 
 
@@ -23,6 +26,15 @@ class CheckpointUnreadable(ModelError):
     def __init__(self, path: object, why: str) -> None:
         super().__init__(f"checkpoint {path} cannot be used: {why}")
         self.path, self.why = path, why
+
+
+class CheckpointUnlike(ModelError):
+    def __init__(self, path: object, what: str) -> None:
+        super().__init__(
+            f"checkpoint {path} cannot take the place of the one that serves: {what}; "
+            "start the service with it instead"
+        )
+        self.path, self.what = path, what
 
 
 class LayoutMismatch(ModelError):
@@ -92,3 +104,18 @@ class RequestRefused(ModelServerError):
     def __init__(self, url: str, *, status: int, reason: str) -> None:
         super().__init__(f"the model's server {url} cannot do that ({status}: {reason})")
         self.url, self.status, self.reason = url, status, reason
+
+
+class WeightsSwapped(ModelServerAway):
+    def __init__(self, url: str, *, expected: str, got: str) -> None:
+        super().__init__(url, reason=f"it has the weights {got} now, and not {expected}")
+        self.expected, self.got = expected, got
+
+
+class SwapRefused(ModelServerError):
+    def __init__(self, url: str, *, checkpoint: object, reason: str) -> None:
+        super().__init__(
+            f"the model's server {url} goes on with the weights that it has: it cannot serve "
+            f"{checkpoint} ({reason})"
+        )
+        self.url, self.checkpoint, self.reason = url, checkpoint, reason

@@ -11,11 +11,12 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, cast
+from itertools import islice
+from typing import Any, TypeVar, cast
 
 import httpx2
 
@@ -26,6 +27,7 @@ from models.errors import (
     ModelServerFailed,
     PromptTooLong,
     RequestRefused,
+    WeightsSwapped,
 )
 
 AVOIDED_NS = 10_000_000_000  # how long one that did not answer is asked last
@@ -37,6 +39,13 @@ TOO_LONG = ("context", "too long", "exceed")
 MOST_REASON_CHARS = 300
 
 Json = dict[str, Any]
+T = TypeVar("T")
+Check = Callable[[str, Json], None]
+"""Looks at what a server of some URL says."""
+
+
+def accept(url: str, said: Json) -> None:
+    """Whoever says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,32 +92,48 @@ class ModelServers:
     def close(self) -> None:
         self._client.close()
 
-    def post(self, path: str, body: Json, *, key: str) -> Json:
-        """The reply to a request, from the server that `key` leads to."""
-        with self._slots:
-            response = self._answered(path, body, key, stream=False)
-        return _object_in(_base(response, path), response)
+    def post(self, path: str, body: Json, *, key: str, check: Check = accept) -> Json:
+        """The reply to a request, from the server that `key` leads to.
 
-    def stream(self, path: str, body: Json, *, key: str) -> Iterator[Json]:
-        """The events of a reply as they come. What breaks off in between is `ModelServerAway`."""
+        `check` may raise `WeightsSwapped`; then another server is asked.
+        """
+
+        def reply(url: str) -> Json:
+            said = _object_in(url, self._sent(url, path, body, stream=False))
+            check(url, said)
+            return said
+
         with self._slots:
-            response = self._answered(path, body, key, stream=True)
-            url = _base(response, path)
+            return self._answered(key, reply)
+
+    def stream(self, path: str, body: Json, *, key: str, check: Check = accept) -> Generator[Json]:
+        """The events of a reply as they come; `check` sees the first one.
+
+        What breaks off in between is `ModelServerAway`.
+        """
+
+        def begun(url: str) -> tuple[list[Json], Generator[Json]]:
+            events = self._events(url, self._sent(url, path, body, stream=True))
+            first = list(islice(events, 1))
             try:
-                for event in httpx2.EventSource(response):
-                    if event.data == LAST_EVENT:
-                        return
-                    told = json.loads(event.data)
-                    if not isinstance(told, dict):
-                        raise ValueError("an event is no JSON object")
-                    if error := told.get("error"):
-                        raise self._broken_off(url, error)
-                    yield told
-            except (httpx2.HTTPError, ValueError) as error:
-                self._avoid(url)
-                raise ModelServerAway(url, reason=f"it broke off: {_said(error)}") from error
-            finally:
-                response.close()
+                for event in first:
+                    check(url, event)
+            except WeightsSwapped:
+                events.close()
+                raise
+            return first, events
+
+        with self._slots:
+            first, events = self._answered(key, begun)
+            with closing(events):
+                yield from first
+                yield from events
+
+    def _sent(self, url: str, path: str, body: Json, *, stream: bool) -> httpx2.Response:
+        request = self._client.build_request("POST", url + path, json=body)
+        response = self._client.send(request, stream=stream)
+        self._refuse(url, response)
+        return response
 
     def get(self, path: str, url: str) -> Json:
         """What one server says of itself, asked once."""
@@ -127,7 +152,24 @@ class ModelServers:
             key=lambda url: (self._avoided_until_ns[url] > now_ns, _distance(url, key)),
         )
 
-    def _answered(self, path: str, body: Json, key: str, *, stream: bool) -> httpx2.Response:
+    def _events(self, url: str, response: httpx2.Response) -> Generator[Json]:
+        try:
+            for event in httpx2.EventSource(response):
+                if event.data == LAST_EVENT:
+                    return
+                told = json.loads(event.data)
+                if not isinstance(told, dict):
+                    raise ValueError("an event is no JSON object")
+                if error := told.get("error"):
+                    raise self._broken_off(url, error)
+                yield told
+        except (httpx2.HTTPError, ValueError) as error:
+            self._avoid(url)
+            raise ModelServerAway(url, reason=f"it broke off: {_said(error)}") from error
+        finally:
+            response.close()
+
+    def _answered(self, key: str, ask: Callable[[str], T]) -> T:
         """The answer of the first server that has one."""
         failure = None
         for wait_s in (0.0, *self._patience.waits_s):
@@ -135,10 +177,10 @@ class ModelServers:
                 self._patience.sleep(wait_s)
             for url in self.order_for(key):
                 try:
-                    request = self._client.build_request("POST", url + path, json=body)
-                    response = self._client.send(request, stream=stream)
-                    self._refuse(url, response)
-                    return response
+                    return ask(url)
+                except WeightsSwapped as error:
+                    self._avoid(url)
+                    failure = error
                 except httpx2.HTTPError as error:
                     self._avoid(url)
                     kind = ModelServerFailed if _is_failure(error) else ModelServerAway
@@ -223,10 +265,6 @@ def _innermost(said: Any) -> str:  # noqa: ANN401 - any JSON
 
 def _said(error: Exception) -> str:
     return str(error) or type(error).__name__
-
-
-def _base(response: httpx2.Response, path: str) -> str:
-    return str(response.request.url).removesuffix(path)
 
 
 def _distance(url: str, key: str) -> bytes:

@@ -42,6 +42,11 @@ class Processor:
             raise CheckpointUnreadable(path, f"its tokenizer has no {VIDEO} token")
         return cls(tokenizer, layout)
 
+    def writes_as(self, other: "Processor") -> bool:
+        """Whether texts become the same ids."""
+        ours, theirs = self.tokenizer, other.tokenizer
+        return (ours.get_vocab(), ours.chat_template) == (theirs.get_vocab(), theirs.chat_template)
+
     def turn(self, prompt: str) -> str:
         """A user's turn as text, up to where the assistant begins to write."""
         text = self.tokenizer.apply_chat_template(

@@ -35,16 +35,16 @@ def system_prompt() -> str:
 
 def describe_prompt(previous: Sequence[str]) -> str:
     """`previous` are the texts of the notes before the clip, oldest first."""
-    earlier = "; ".join(_without_placeholder(text) for text in previous) or "none"
+    earlier = "; ".join(without_placeholder(text) for text in previous) or "none"
     return template("describe").format(video=VIDEO, previous=earlier)
 
 
 def plan_prompt(question: str) -> str:
-    return template("plan").format(question=_without_placeholder(question))
+    return template("plan").format(question=without_placeholder(question))
 
 
 def judge_prompt(claim: str) -> str:
-    return template("judge").format(video=VIDEO, claim=_without_placeholder(claim))
+    return template("judge").format(video=VIDEO, claim=without_placeholder(claim))
 
 
 def answer_prompt(question: str, *, findings: Sequence[str], num_clips: int) -> str:
@@ -53,8 +53,8 @@ def answer_prompt(question: str, *, findings: Sequence[str], num_clips: int) -> 
         template("answer")
         .format(
             videos=VIDEO * num_clips,
-            findings="\n".join(_without_placeholder(finding) for finding in findings),
-            question=_without_placeholder(question),
+            findings="\n".join(without_placeholder(finding) for finding in findings),
+            question=without_placeholder(question),
         )
         .removeprefix("\n")
     )
@@ -67,9 +67,9 @@ def merge_prompt(num_clips: int) -> str:
 
 def fold_prompt(notes: Sequence[str]) -> str:
     """Ask what notes come to; they are texts, oldest first."""
-    return template("fold").format(notes="; ".join(_without_placeholder(text) for text in notes))
+    return template("fold").format(notes="; ".join(without_placeholder(text) for text in notes))
 
 
-def _without_placeholder(text: str) -> str:
+def without_placeholder(text: str) -> str:
     """A user's text must not be able to stand for a clip."""
     return text.replace(VIDEO, "(video)")

@@ -4,11 +4,16 @@ Clips are encoded in this process, and their tokens stored, before anything is a
 then names a clip, and the server reads its tokens from the token store: no tensor crosses HTTP.
 Vectors are made here, too, so that what they find does not depend on servers.
 
+An engine is of one set of weights: those loaded here. A reply says which weights wrote it; that of
+others, which the servers serve since, is nobody's answer (`WeightsSwapped`).
+
 Shape letters: see `models.engine`.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +21,7 @@ from pydantic import BaseModel
 
 from models.clip_reference import ClipReference, LeadInReference
 from models.engine import ClipTokens, EncodedClip, LeadIn, refuse_foreign
-from models.errors import ModelServerAway, UnparsableReply
+from models.errors import ModelServerAway, RequestRefused, UnparsableReply, WeightsSwapped
 from models.grammar import schema_text
 from models.layout import StreamLayout
 from models.model_servers import Json, ModelServers
@@ -32,7 +37,7 @@ from models.schemas import Note, Plan
 from models.transformers_engine import TransformersEngine
 from models.usage import count, count_unknown
 
-GENERATE = "/generate"
+GENERATE, INFO = "/generate", "/model_info"
 
 
 class SGLangEngine:
@@ -84,8 +89,7 @@ class SGLangEngine:
     def judge(self, clip: ClipTokens, claim: str) -> float:
         body = self._body(judge_prompt(claim), [self._named(clip)], 1)
         asked = {"return_logprob": True, "token_ids_logprob": [self._yes_id, self._no_id]}
-        reply = self._servers.post(GENERATE, body | asked, key=clip.clip_id or "")
-        _count(reply)
+        reply = self._reply(body | asked, clip.clip_id or "")
         try:
             first = reply["meta_info"]["output_token_ids_logprobs"][0]
             logprob_of = {int(token_id): float(logprob) for logprob, token_id, *_ in first}
@@ -103,7 +107,7 @@ class SGLangEngine:
         body = self._body(prompt, named, MAX_ANSWER_TOKENS) | {"stream": True}
         key = (read[0].clip_id if read else None) or question
         sent, is_over, event = "", False, Json()
-        for event in self._servers.stream(GENERATE, body, key=key):
+        for event in self._events(body, key):
             is_over = is_over or event["meta_info"].get("finish_reason") is not None
             text = event["text"]
             if not text.endswith("\ufffd") and len(text) > len(sent):
@@ -144,9 +148,32 @@ class SGLangEngine:
         return body | {"video_data": list(clips)} if clips else body
 
     def _text(self, body: Json, key: str) -> str:
-        reply = self._servers.post(GENERATE, body, key=key)
+        return str(self._reply(body, key).get("text", ""))
+
+    def _reply(self, body: Json, key: str) -> Json:
+        with self._noticing_swaps():
+            reply = self._servers.post(GENERATE, body, key=key, check=self._refuse_swapped)
         _count(reply)
-        return str(reply.get("text", ""))
+        return reply
+
+    def _events(self, body: Json, key: str) -> Iterator[Json]:
+        with self._noticing_swaps():
+            yield from self._servers.stream(GENERATE, body, key=key, check=self._refuse_swapped)
+
+    @contextmanager
+    def _noticing_swaps(self) -> Generator[None]:
+        """Another encoder's tokens are refused; it may be the server that has another now."""
+        try:
+            yield
+        except RequestRefused as error:
+            if error.status == HTTPStatus.CONFLICT:
+                self._refuse_swapped(error.url, {"meta_info": self._servers.get(INFO, error.url)})
+            raise
+
+    def _refuse_swapped(self, url: str, said: Json) -> None:
+        got = said.get("meta_info", {}).get("weight_version")
+        if got != self.model_id:
+            raise WeightsSwapped(url, expected=self.model_id, got=str(got))
 
 
 def _count(reply: Json) -> None:

@@ -37,7 +37,7 @@ class ClipProcessor(BaseMultimodalProcessor):
     ) -> None:
         super().__init__(hf_config, server_args, *args, **kwargs)
         checkpoint = Checkpoint(Path(server_args.model_path))
-        self._reader = Reader(TokenStore(load_settings().tokens), checkpoint)
+        self.reader = Reader(TokenStore(load_settings().tokens), checkpoint)
 
     async def process_mm_data_async(  # type: ignore[override]  # it declares a dict, and takes this
         self,
@@ -55,9 +55,9 @@ class ClipProcessor(BaseMultimodalProcessor):
         named = cast(list[object], request_obj.video_data or [])
         references = [reference_of(data) for data in named]
         prompt = await asyncio.get_running_loop().run_in_executor(
-            self.io_executor, self._reader.read, input_text, references
+            self.io_executor, self.reader.read, input_text, references
         )
-        return output_of(prompt, self._reader.video_token_id)
+        return output_of(prompt, self.reader.video_token_id)
 
 
 def reference_of(data: object) -> str:

@@ -13,6 +13,7 @@ from memory.tokens import TokenStore
 from models.checkpoint import Checkpoint
 from models.clip_reference import ClipReference
 from models.engine import ClipTokens, LeadIn
+from models.errors import CheckpointUnlike
 from models.lead_in import led_into
 from models.processor import Frames, Processor
 from services.remember import clip_tokens
@@ -60,17 +61,27 @@ class Reader:
     """Reads prompts that name clips, for the model of one checkpoint."""
 
     def __init__(self, store: TokenStore, checkpoint: Checkpoint) -> None:
-        self._store = store
-        self._checkpoint = checkpoint
+        self.store = store
+        self.checkpoint = checkpoint
         self._projector = checkpoint.projector()
-        self._processor = Processor.from_pretrained(checkpoint.path, checkpoint.layout)
-        self.video_token_id = self._processor.video_token_id
+        self.processor = Processor.from_pretrained(checkpoint.path, checkpoint.layout)
+        self.video_token_id = self.processor.video_token_id
+
+    def refuse_unlike(self, other: "Reader") -> None:
+        """Say what keeps another checkpoint from taking this one's place while it serves.
+
+        Raises:
+            CheckpointUnlike
+        """
+        self.checkpoint.refuse_unlike(other.checkpoint)
+        if not self.processor.writes_as(other.processor):
+            raise CheckpointUnlike(other.checkpoint.path, "its tokenizer is another")
 
     def read(self, text: str, references: list[str]) -> Prompt:
         """Raises Refused, or ValueError where references and text do not fit together."""
         clips = [self._tokens(ClipReference.parse(reference)) for reference in references]
         frames = [Frames(clip.frame_K, clip.times_s_T) for clip in clips]
-        ids = self._processor.ids_with_clips(text, frames)
+        ids = self.processor.ids_with_clips(text, frames)
         runs = iter(runs_of(self.video_token_id, ids))
         placed = [Placed(clip, [next(runs) for _ in set(clip.frame_K.tolist())]) for clip in clips]
         return Prompt(ids, placed)
@@ -80,12 +91,12 @@ class Reader:
         if reference.lead_in is None:
             return clip
         lead_in = LeadIn(self._stored(reference.lead_in.clip_id), reference.lead_in.ends_s)
-        return led_into(clip, lead_in, projector=self._projector, layout=self._checkpoint.layout)
+        return led_into(clip, lead_in, projector=self._projector, layout=self.checkpoint.layout)
 
     def _stored(self, clip_id: str) -> ClipTokens:
-        layout_id, encoder_id = self._checkpoint.layout.layout_id, self._checkpoint.encoder_id
+        layout_id, encoder_id = self.checkpoint.layout.layout_id, self.checkpoint.encoder_id
         try:
-            stored = self._store.get(clip_id, layout_id=layout_id, encoder_id=encoder_id)
+            stored = self.store.get(clip_id, layout_id=layout_id, encoder_id=encoder_id)
         except StoreError as error:
             status_code = next(code for kind, code in STATUS_OF if isinstance(error, kind))
             raise Refused(str(error), status_code=status_code) from error

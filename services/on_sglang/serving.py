@@ -52,6 +52,7 @@ def serve(
     from sglang.srt.server_args import prepare_server_args
     from sglang.srt.utils import kill_process_tree
 
+    from services.on_sglang.manager import manager_of
     from services.on_sglang.warming import warm_up
 
     ours = arguments(settings, checkpoint.config, model_id=model_id, host=host, port=port)
@@ -60,6 +61,7 @@ def serve(
     try:
         launch_server(
             server_args,
+            init_tokenizer_manager_func=manager_of,
             execute_warmup_func=warm_up,
             launch_callback=lambda: on_ready(f"http://{host}:{port}", model_id),
         )
@@ -94,7 +96,8 @@ def arguments(
 ) -> list[str]:
     """SGLang's command line."""
     given = [
-        *("--model-path", str(settings.model), "--served-model-name", model_id),
+        *("--model-path", str(settings.model)),
+        *("--served-model-name", model_id, "--weight-version", model_id),
         *("--host", host, "--port", str(port)),
         *("--log-level-http", "warning"),  # a line for each request is no log
         *("--grammar-backend", "llguidance"),  # which holds replies to schemas in process, too

@@ -15,8 +15,9 @@ from models.errors import (
     ModelServerError,
     PromptTooLong,
     RequestRefused,
+    WeightsSwapped,
 )
-from models.model_servers import AT_ONCE, AVOIDED_NS, ModelServers, Patience
+from models.model_servers import AT_ONCE, AVOIDED_NS, Json, ModelServers, Patience
 from tests.models.faulty_server import SILENT, closed_port, faulty
 
 OK = (200, b'{"text": "yes"}')
@@ -186,6 +187,34 @@ def test_another_server_stands_in_for_one_that_is_away_until_it_is_back():
         servers.post("/generate", {}, key="cam")
         assert (len(first.asked), len(second.asked)) == (2, 2)
     assert clock.slept_s == []
+
+
+def refuse_new(url: str, said: Json) -> None:
+    if said["weights"] != "old":
+        raise WeightsSwapped(url, expected="old", got=said["weights"])
+
+
+def test_while_servers_are_given_other_weights_one_after_another_those_that_have_ours_are_asked():
+    event = b'data: {"weights": "%s"}\n\ndata: {"n": 2}\n\ndata: [DONE]\n\n'
+    clock = Clock()
+    with (
+        faulty((200, event % b"new")) as one,
+        faulty((200, event % b"old")) as other,
+        closing(ModelServers([one.url, other.url], patience=clock.patience())) as servers,
+    ):
+        one.content_type = other.content_type = "text/event-stream"
+        key = next(key for key in map(str, range(99)) if servers.order_for(key)[0] == one.url)
+        told = list(servers.stream("/generate", {}, key=key, check=refuse_new))
+        assert told == [{"weights": "old"}, {"n": 2}]
+        assert len(one.asked) == 1
+
+        other.says = [(200, event % b"new")]
+        with pytest.raises(WeightsSwapped, match="has the weights new now, and not old"):
+            list(servers.stream("/generate", {}, key=key, check=refuse_new))
+
+        one.content_type = other.content_type = "application/json"
+        one.says, other.says = [(200, b'{"weights": "old"}')], [(200, b'{"weights": "new"}')]
+        assert servers.post("/generate", {}, key=key, check=refuse_new) == {"weights": "old"}
 
 
 def test_no_more_requests_at_once_than_a_server_is_given():
