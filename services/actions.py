@@ -25,6 +25,7 @@ ACTIONS: dict[type[Exception], Action] = {
     streaming.SourceMissing: Action.SET_ASIDE,
     streaming.SourceIsDirectory: Action.SET_ASIDE,
     streaming.SourceNotPermitted: Action.SET_ASIDE,
+    streaming.SourceOutsideRoots: Action.SET_ASIDE,
     streaming.SourceUnauthorised: Action.RETRY,
     streaming.SourceUntrusted: Action.RETRY,
     streaming.SourceUnreachable: Action.RETRY,

@@ -131,7 +131,7 @@ class Backfill:
         registry = self._parts.stores.registry
         if file.stream_id in registry.names():
             return registry.stream(file.stream_id)
-        with open_source(file.path) as source:
+        with open_source(file.path, registry.options) as source:
             begins_at = file.begins_at or source.made_at
         new = NewStream(file.stream_id, file.path, starts_at=begins_at, is_backfill=True)
         return registry.add(new)

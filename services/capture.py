@@ -40,7 +40,6 @@ from streaming.messages import (
     StreamGap,
 )
 from streaming.progress import CapturePlan, CaptureStatus, StreamState
-from streaming.sources import SourceOptions
 
 LOOK_S = 0.25  # between two looks at the registry
 STATUS_NS = NS_PER_S  # counters are written so often, a change of state at once
@@ -60,7 +59,6 @@ class CaptureParts:
     footage: FootageStore
     clock: WallClock
     metrics: Metrics = field(default_factory=Metrics)
-    options: SourceOptions = field(default_factory=SourceOptions)
 
 
 class Announcer:
@@ -121,7 +119,7 @@ class StreamCapture:
                 url=parts.registry.url_of(spec),
                 epoch_at=epoch_at,
                 realtime=spec.realtime,
-                options=parts.options,
+                options=parts.registry.options,
             ),
             store=parts.footage,
             publish=self._publish,

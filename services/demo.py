@@ -81,6 +81,7 @@ class Demo:
         self._out = tools.out
         self._settings = tools.settings.model_copy(
             update={"data": directory, "footage_url": None, "tokens_url": None, "redis": None}
+            | {"file_roots": None}
         )
         self._film = directory / "demo.mp4"
         self._script = demo_script(minutes=minutes)

@@ -55,7 +55,6 @@ from streaming.messages import (
     TOPIC_SEGMENTS,
     ClipRemembered,
 )
-from streaming.sources import SourceOptions
 from streaming.topics import TOPICS
 
 KEEP_MESSAGES_S = 7 * 86_400  # after they were handled; for a person who wants to see what was
@@ -87,7 +86,6 @@ def supervisor_of(parts: Parts, *, stood_in: Collection[Service]) -> Supervisor:
         CaptureParts(
             *(stores.record, stores.registry, parts.bus, footage_of(parts), parts.clock),
             metrics=parts.metrics,
-            options=SourceOptions(ca_file=stores.settings.camera_ca_file),
         )
     )
 

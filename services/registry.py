@@ -15,7 +15,7 @@ from memory.errors import StreamExists, UnknownStream, from_os_error
 from memory.record import Record
 from memory.values import StreamSpec, WhenBehind
 from services.errors import BadStreamName, NoSuchStream, StreamNameTaken
-from streaming.sources import check_source, open_source, redact
+from streaming.sources import SourceOptions, check_source, open_source, parse_source, redact
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 LONGEST_NAME = 64
@@ -37,8 +37,15 @@ class Registry:
     """Adds, finds and removes streams."""
 
     def __init__(
-        self, record: Record, credentials: Path, *, now_at: Callable[[], datetime]
+        self,
+        record: Record,
+        credentials: Path,
+        *,
+        now_at: Callable[[], datetime],
+        options: SourceOptions,
     ) -> None:
+        """`options` are how sources are opened, by whoever opens them."""
+        self.options = options
         self._record = record
         self._credentials = credentials
         self.now_at = now_at
@@ -53,12 +60,13 @@ class Registry:
             raise BadStreamName(new.name)
         if new.name in self.names():
             raise StreamNameTaken(new.name)
-        address = check_source(new.url)
+        address = check_source(new.url, file_roots=self.options.file_roots)
         is_file = address.scheme == "file"
         if is_file:
-            with open_source(new.url):
+            with open_source(new.url, self.options):
                 pass
-        url = str(address.path) if address.path else new.url
+        path = parse_source(new.url).path  # links in it are followed whenever it is opened
+        url = str(path) if path else new.url
         spec = StreamSpec(
             stream_id=new.name,
             url=redact(url),

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
         "these certificates themselves. Default: any certificate is accepted",
     )
 
+    file_roots: str | None = Field(
+        default=None,
+        description="Directories below which files may be watched, with colons between them. "
+        "Default: any",
+    )
+
     kafka: str | None = Field(
         default=None,
         description="Kafka brokers that carry the messages, as HOST:PORT,HOST:PORT. "
@@ -194,6 +200,15 @@ class Settings(BaseSettings):
             secret_of(secret.get_secret_value())
         return secret
 
+    @field_validator("file_roots")
+    @classmethod
+    def _must_be_whole_paths(cls, roots: str | None) -> str | None:
+        if not roots:
+            return None
+        if not all(root.startswith("/") for root in roots.split(":")):
+            raise ValueError("each must be a path that begins with /")
+        return roots
+
     @field_validator("kafka")
     @classmethod
     def _must_name_brokers(cls, kafka: str | None) -> str | None:
@@ -264,6 +279,13 @@ class Settings(BaseSettings):
     @property
     def credentials_path(self) -> Path:
         return self.data / "credentials"
+
+    @property
+    def allowed_roots(self) -> tuple[Path, ...] | None:
+        """Below which files may be watched, what was uploaded among them; None: any."""
+        if self.file_roots is None:
+            return None
+        return (*map(Path, self.file_roots.split(":")), self.uploads_path)
 
     @property
     def uploads_path(self) -> Path:

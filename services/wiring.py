@@ -39,6 +39,7 @@ from streaming.decode import Decoding
 from streaming.errors import BusEngineMissing, NvdecUnavailable
 from streaming.footage import FootageStore
 from streaming.nvdec import open_nvdec
+from streaming.sources import SourceOptions
 from streaming.sqlite_bus import SqliteBus
 
 if TYPE_CHECKING:
@@ -183,7 +184,14 @@ def opened(settings: Settings, *, make: bool = False) -> Generator[Stores]:
         yield Stores(
             settings=settings,
             record=record,
-            registry=Registry(record, settings.credentials_path, now_at=now_at),
+            registry=Registry(
+                record,
+                settings.credentials_path,
+                now_at=now_at,
+                options=SourceOptions(
+                    ca_file=settings.camera_ca_file, file_roots=settings.allowed_roots
+                ),
+            ),
             footage=FootageStore(settings.footage),
             tokens=TokenStore(settings.tokens),
         )

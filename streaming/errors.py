@@ -7,6 +7,7 @@ StreamingError
 │   ├── SourceMissing           no such file, device or page
 │   ├── SourceIsDirectory       a directory where a file was expected
 │   ├── SourceNotPermitted      the operating system refuses to read the file or device
+│   ├── SourceOutsideRoots      a file that lies in none of the directories that are allowed
 │   ├── SourceUnauthorised      the far end wants other credentials (401, 403)
 │   ├── SourceUntrusted         nobody that we trust vouches for its certificate
 │   ├── SourceUnreachable       the far end does not answer (dead host, refused, reset)
@@ -37,6 +38,8 @@ StreamingError
 Messages say the fact and what to do about it. No message carries a password: whoever raises a
 `SourceError` gives it the URL through `streaming.sources.redact`.
 """
+
+from pathlib import Path
 
 
 class StreamingError(Exception):
@@ -76,6 +79,13 @@ class SourceIsDirectory(SourceError):
 class SourceNotPermitted(SourceError):
     def __init__(self, url: str) -> None:
         super().__init__(url, "may not be read; give this user the right to read it")
+
+
+class SourceOutsideRoots(SourceError):
+    def __init__(self, url: str, *, roots: tuple[Path, ...]) -> None:
+        named = ", ".join(map(str, roots))
+        super().__init__(url, f"lies outside of what may be watched ({named})")
+        self.roots = roots
 
 
 class SourceUnauthorised(SourceError):

@@ -11,13 +11,13 @@ import re
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Self, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import av
 from av.audio.stream import AudioStream
@@ -50,6 +50,7 @@ from streaming.errors import (
     UnreadableMedia,
     UnsupportedCodec,
 )
+from streaming.files import path_in, real_path, refuse_playlist
 from streaming.moov import why_invalid
 from streaming.tracks import AnyPacket
 from streaming.trust import is_encrypted, tls_options, why_untrusted
@@ -108,6 +109,7 @@ class SourceOptions:
     open_timeout_s: float = OPEN_S
     read_timeout_s: float | None = None  # None: 10 s, and 30 s over HTTP
     ca_file: Path | None = None  # who vouches for certificates; None: cameras sign for themselves
+    file_roots: tuple[Path, ...] | None = None  # below which files may be opened; None: anywhere
     extra: Mapping[str, str] = field(default_factory=dict[str, str])  # given to FFmpeg as they are
 
 
@@ -138,7 +140,7 @@ def parse_source(url: str) -> Address:
     if scheme not in PROTOCOLS_BEHIND:
         raise SchemeNotAllowed(redact(url), scheme=scheme, allowed=SCHEMES)
     if scheme in ("file", "v4l2"):
-        path = _path_in(url) if found else Path(url)
+        path = path_in(url) if found else Path(url)
         path = path.expanduser().absolute()
         if path.parent == Path("/dev") and path.name.startswith("video"):
             return Address(shown=url, scheme="v4l2", target=str(path), path=path)
@@ -152,7 +154,7 @@ def parse_source(url: str) -> Address:
     return Address(shown=redact(url), scheme=scheme, target=url)
 
 
-def check_source(url: str) -> Address:
+def check_source(url: str, *, file_roots: tuple[Path, ...] | None = None) -> Address:
     """Check what can be checked without connecting: the URL, and a file's being there.
 
     Raises:
@@ -161,15 +163,19 @@ def check_source(url: str) -> Address:
     address = parse_source(url)
     if address.path is None:
         return address
+    path = address.path
+    if address.scheme == "file" and file_roots is not None:
+        path = real_path(path, file_roots, shown=address.shown)
+        address = replace(address, target=f"file:{path}", path=path)
     try:
-        about = address.path.stat()
+        about = path.stat()
         if address.scheme == "v4l2":
             return address
         if stat.S_ISDIR(about.st_mode):
             raise SourceIsDirectory(address.shown)
         if not stat.S_ISREG(about.st_mode):
             raise UnreadableMedia(address.shown, reason="it is not a regular file")
-        with address.path.open("rb") as file:
+        with path.open("rb") as file:
             if not file.read(1):
                 raise EmptyMedia(address.shown)
     except (FileNotFoundError, NotADirectoryError) as error:
@@ -288,7 +294,7 @@ def open_source(url: str, options: SourceOptions | None = None) -> Source:
         SourceError, MediaError
     """
     options = options or SourceOptions()
-    address = check_source(url)
+    address = check_source(url, file_roots=options.file_roots)
     silent_s = options.read_timeout_s or (
         SILENT_HTTP_S if address.scheme in ("http", "https") else SILENT_S
     )
@@ -309,6 +315,8 @@ def open_source(url: str, options: SourceOptions | None = None) -> Source:
                 raise SourceUntrusted(address.shown, reason=reason) from error
         raise translated(error, address, silent_s=options.open_timeout_s) from error
     try:
+        if options.file_roots is not None and not address.is_network:
+            refuse_playlist(container.format.name, shown=address.shown)
         return Source(address, container, silent_s=silent_s)
     except StreamingError:
         container.close()
@@ -383,16 +391,3 @@ def _audio_track(container: InputContainer) -> AudioStream | None:
         if cast(object, stream.codec_context) is not None:
             return stream
     return None
-
-
-def _path_in(url: str) -> Path:
-    """The path of file:/a, file:///a, file://localhost/a and v4l2:///dev/video0."""
-    rest = url.partition(":")[2]
-    if rest.startswith("//"):
-        host, slash, rest = rest[2:].partition("/")
-        if host not in ("", "localhost"):
-            raise BadSourceUrl(url, f"names a file on another machine ({host})")
-        rest = unquote(slash + rest)
-    if not rest:
-        raise BadSourceUrl(url, "names no file")
-    return Path(rest)

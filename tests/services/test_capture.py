@@ -236,4 +236,4 @@ def test_cameras_are_held_to_the_authorities_that_are_set(
     with opened(settings, make=True) as stores, opened_bus(settings) as bus:
         supervisor_of(Parts(stores, bus, wall_clock(), Metrics()), stood_in=())
 
-    assert [parts.options.ca_file for parts in given] == [ca_file]
+    assert [parts.registry.options.ca_file for parts in given] == [ca_file]

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from services.capture import CaptureParts, StreamCapture
 from services.errors import BadStreamName, NoSuchStream, StreamNameTaken
 from services.registry import NewStream
-from services.settings import Settings
-from services.wiring import Stores, opened
-from streaming.errors import SchemeNotAllowed, SourceMissing
+from services.settings import Settings, load_settings
+from services.wiring import Stores, opened, opened_bus, wall_clock
+from streaming.errors import SchemeNotAllowed, SourceMissing, SourceOutsideRoots
 
 CAMERA = "rtsp://watcher:s3cret@camera.local/1"
 
@@ -52,6 +53,28 @@ def test_a_path_is_kept_whole(
     monkeypatch.chdir(light_film.parent)
 
     assert stores.registry.add(NewStream("film", light_film.name)).url == str(light_film)
+
+
+def test_a_file_lies_below_a_root_when_it_is_added_and_whenever_it_is_opened(
+    empty: Settings, light_film: Path, tmp_path: Path
+) -> None:
+    (root := tmp_path / "films").mkdir()
+    settings = load_settings(data=empty.data, file_roots=str(root))
+    (own := root / "film.mp4").write_bytes(light_film.read_bytes())
+
+    with opened(settings, make=True) as stores, opened_bus(settings) as bus:
+        with pytest.raises(SourceOutsideRoots, match=str(root)):
+            stores.registry.add(NewStream("other", str(light_film)))
+        spec = stores.registry.add(NewStream("film", str(own)))
+        own.unlink()
+        own.symlink_to(light_film)
+        parts = CaptureParts(stores.record, stores.registry, bus, stores.footage, wall_clock())
+        capture = StreamCapture(spec, parts)
+        capture.join(30)
+
+        assert isinstance(capture.status.error, SourceOutsideRoots)
+        assert stores.registry.names() == ("film",)
+        assert stores.record.segments() == []
 
 
 @pytest.mark.parametrize("name", ["", "Door", "a b", "-door", "../door", "d" * 65, "türe"])

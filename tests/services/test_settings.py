@@ -65,6 +65,20 @@ def test_brokers_are_hosts_with_ports(monkeypatch: pytest.MonkeyPatch, servers: 
         load_settings()
 
 
+def test_roots_of_files_are_whole_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWATCH_FILE_ROOTS", "/mnt/cams:/srv/films")
+    settings = load_settings()
+
+    assert settings.allowed_roots is not None
+    assert [str(root) for root in settings.allowed_roots[:2]] == ["/mnt/cams", "/srv/films"]
+    assert settings.uploads_path in settings.allowed_roots
+    monkeypatch.setenv("LONGWATCH_FILE_ROOTS", "")
+    assert load_settings().allowed_roots is None
+    monkeypatch.setenv("LONGWATCH_FILE_ROOTS", "/mnt/cams:films")
+    with pytest.raises(SettingsError, match="LONGWATCH_FILE_ROOTS cannot be used"):
+        load_settings()
+
+
 def test_a_kafka_with_passwords_needs_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGWATCH_KAFKA_USERNAME", "longwatch")
     monkeypatch.setenv("LONGWATCH_KAFKA_SECURITY", "SASL_SSL")

@@ -9,9 +9,10 @@ from streaming.errors import (
     SchemeNotAllowed,
     SourceError,
     SourceNotPermitted,
+    SourceOutsideRoots,
     UnreadableMedia,
 )
-from streaming.sources import check_source, open_source, parse_source, redact
+from streaming.sources import SourceOptions, check_source, open_source, parse_source, redact
 from tests.streaming.media import film
 
 
@@ -107,3 +108,65 @@ def test_a_playlist_cannot_reach_beyond_files(tmp_path: Path) -> None:
 
     with pytest.raises(UnreadableMedia):
         open_source(str(playlist))
+
+
+@pytest.fixture
+def roots(tmp_path: Path) -> SourceOptions:
+    """One directory in which files may be opened, beside others, with films and links in them."""
+    for name in ("films", "films-of-others"):
+        (tmp_path / name / "day").mkdir(parents=True)
+        film(tmp_path / name / "day" / "film.mp4", frames=15)
+    inside, outside = tmp_path / "films", tmp_path / "films-of-others"
+    (inside / "link.mp4").symlink_to(outside / "day" / "film.mp4")
+    (inside / "folder").symlink_to(outside / "day")
+    (inside / "own.mp4").symlink_to(inside / "day" / "film.mp4")
+    (outside / "way-in").symlink_to(inside)
+    return SourceOptions(file_roots=(inside,))
+
+
+@pytest.mark.parametrize(
+    "name", ["films/day/film.mp4", "films/own.mp4", "films-of-others/way-in/day/film.mp4"]
+)
+def test_a_file_below_a_root_is_opened(tmp_path: Path, roots: SourceOptions, name: str) -> None:
+    with open_source(str(tmp_path / name), roots) as source:
+        assert source.video.width
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "films-of-others/day/film.mp4",
+        "films/../films-of-others/day/film.mp4",
+        "films/link.mp4",
+        "films/folder/film.mp4",
+        "films-of-others/day/none.mp4",
+    ],
+)
+def test_a_file_elsewhere_is_refused_whether_it_is_there_or_not(
+    tmp_path: Path, roots: SourceOptions, name: str
+) -> None:
+    for url in (str(tmp_path / name), f"file://{tmp_path / name}"):
+        with pytest.raises(SourceOutsideRoots) as raised:
+            open_source(url, roots)
+        assert raised.value.roots == (tmp_path / "films",)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("list.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\n../away.ts\n#EXT-X-ENDLIST\n"),
+        ("list.ffconcat", "ffconcat version 1.0\nfile link.ts\n"),
+    ],
+)
+def test_a_playlist_below_a_root_cannot_name_what_lies_elsewhere(
+    tmp_path: Path, roots: SourceOptions, name: str, says: str
+) -> None:
+    film(tmp_path / "away.ts", frames=30)
+    (tmp_path / "films" / "link.ts").symlink_to(tmp_path / "away.ts")
+    playlist = tmp_path / "films" / name
+    playlist.write_text(says)
+    with open_source(str(playlist)):
+        pass
+
+    with pytest.raises(UnreadableMedia, match="names other files"):
+        open_source(str(playlist), roots)
