@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -15,6 +16,7 @@ from services.wiring import load_engine, opened
 from tests.services.conftest import serve
 from tests.services.films import film
 from tests.services.test_cli import as_json, run
+from tests.streaming import media
 
 Make = Callable[[Path, Path], Path]
 """Makes a bad file in a folder, perhaps out of a good film."""
@@ -128,7 +130,17 @@ def fast(folder: Path, good: Path) -> Path:
     return film(folder / "fast.mp4", "dim " * 12, fps=240)
 
 
-@pytest.mark.parametrize("make", [truncated, flipped, tiny, slow, fast])
+def one_pixel(folder: Path, good: Path) -> Path:
+    media.film(folder / "pixel.mkv", size_px=(1, 1), codec="ffv1", pix_fmt="yuv444p")
+    return folder / "pixel.mkv"
+
+
+def huge(folder: Path, good: Path) -> Path:
+    media.film(folder / "8k.mp4", size_px=(7680, 4320), rate=Fraction(1), frames=3, gop=1)
+    return folder / "8k.mp4"
+
+
+@pytest.mark.parametrize("make", [truncated, flipped, tiny, one_pixel, huge, slow, fast])
 def test_odd_video_is_remembered_as_far_as_it_goes(
     settings: Settings, light_film: Path, tmp_path: Path, make: Make
 ) -> None:
