@@ -16,6 +16,7 @@ from tests.streaming.reading import joined, taken
 
 DOWN_S = (0.0, 2.0)
 AWAY_S = (1.0, 5.0)
+FROZEN_S = 30.0
 OUT_S = (SESSION_S + 1, SESSION_S + 4)
 """So long nobody stays in a group of whom nothing is heard."""
 RECENT = 12
@@ -112,7 +113,7 @@ def kill_both(topology: Topology, random: Random) -> None:
 def freeze_kafka(topology: Topology, random: Random) -> None:
     topology.kafka.freeze()
     try:
-        time.sleep(random.uniform(*AWAY_S))
+        time.sleep(FROZEN_S)
     finally:
         topology.kafka.thaw()
 
@@ -120,7 +121,7 @@ def freeze_kafka(topology: Topology, random: Random) -> None:
 def freeze_redis(topology: Topology, random: Random) -> None:
     topology.redis.pause()
     try:
-        time.sleep(random.uniform(*AWAY_S))
+        time.sleep(FROZEN_S)
     finally:
         topology.redis.resume()
 
