@@ -13,10 +13,11 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from models.clip_encoder import Projector
 from models.config import LongwatchConfig
 from models.errors import CheckpointUnlike, CheckpointUnreadable
 from models.layout import StreamLayout
-from models.video_llm import LongwatchForConditionalGeneration, Projector
+from models.video_llm import LongwatchForConditionalGeneration
 
 ENCODER_PARTS = ("vision_tower.", "projector.")
 OF_ITS_OWN = ("model_name", "layout", "dtype", "transformers_version", "_name_or_path")

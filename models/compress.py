@@ -70,10 +70,10 @@ def compress(
     )
 
 
-def num_tokens(layout: StreamLayout, *, num_frames: int, num_patches: int) -> int:
-    """How many tokens (marks included) a clip of `num_frames` becomes."""
-    return len(compress(torch.zeros(num_frames, num_patches, 1), layout,
-                        response_TN=torch.zeros(num_frames, num_patches)).slot_K)  # fmt: skip
+def frame_of_tokens(layout: StreamLayout, *, num_frames: int, num_patches: int) -> Tensor:
+    """The frame of each token (marks included) that a clip becomes, whatever it shows."""
+    nothing_TN1 = torch.zeros(num_frames, num_patches, 1)
+    return compress(nothing_TN1, layout, response_TN=nothing_TN1[..., 0]).frame_K
 
 
 def _compress_frame(

@@ -3,9 +3,9 @@
 import numpy as np
 import torch
 
+from models.clip_encoder import Projector
 from models.engine import ClipTokens, LeadIn
 from models.layout import StreamLayout
-from models.video_llm import Projector
 
 
 @torch.inference_mode()

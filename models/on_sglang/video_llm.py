@@ -1,15 +1,15 @@
-"""The video LLM inside SGLang: the decoder is SGLang's own, visual tokens come as they are stored.
+"""The video LLM inside SGLang: the decoder is SGLang's own, the rest is as everywhere.
 
 SGLang finds `EntryClass`; importing `models.config` makes the checkpoint's `model_type` known in
-each of its processes. The vision tower is not loaded: what it made of a clip comes by reference
-(`services.on_sglang`), so nothing is encoded twice.
+each of its processes. Of a clip that is stored, the visual tokens come; of one that a request
+brings with it, frames, which are encoded here, in float32 as the tokens are that are stored.
 
 Shape letters:
-    K visual tokens of a clip    D decoder width
+    T frames    S pixels a side    K visual tokens of a clip    D decoder width
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Any, cast
 
@@ -18,16 +18,20 @@ from sglang.srt.managers.mm_utils import general_mm_embed_routine, pad_mm_tokens
 from sglang.srt.managers.schedule_batch import Modality, MultimodalDataItem, MultimodalInputs
 from sglang.srt.model_executor.forward_batch_info import ForwardBatch
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
+from transformers import AutoModel, PreTrainedConfig
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from models.checkpoint import ENCODER_PARTS
+from models.clip_encoder import ClipEncoder, Projector
 from models.config import LongwatchConfig
 from models.on_sglang.cpu import lend_rotary_embedding
 
 DECODER = "language_model"
+TIMES_S = "times_s"
+"""Of the frames of an item; one that has none brings stored tokens."""
 
 
-class LongwatchForConditionalGeneration(nn.Module):
+class LongwatchForConditionalGeneration(ClipEncoder):
     """See the module docstring. SGLang gives what it calls by name: hence these methods."""
 
     def __init__(
@@ -39,7 +43,10 @@ class LongwatchForConditionalGeneration(nn.Module):
         super().__init__()
         if not torch.cuda.is_available():
             lend_rotary_embedding()
-        self.config = config
+        self.config, self.layout = config, config.stream_layout
+        tower, width = config.vision_config, config.text_config.hidden_size
+        self.vision_tower = AutoModel.from_config(tower).float().eval()
+        self.projector = Projector(tower.hidden_size, width).float()
         decoder = decoder_class(config.text_config)
         self.language_model: Any = decoder(
             config.text_config, quant_config, prefix=".".join(filter(None, (prefix, DECODER)))
@@ -53,9 +60,18 @@ class LongwatchForConditionalGeneration(nn.Module):
         return pad_mm_tokens(input_ids, mm_inputs)
 
     def get_video_feature(self, items: list[MultimodalDataItem]) -> Tensor:
-        """Visual tokens of several clips, one after another; each item brings (1, K, D)."""
+        """Visual tokens of several clips, one after another."""
         dtype = self.get_input_embeddings().weight.dtype
-        return torch.cat([cast(Tensor, item.feature)[0].to(dtype) for item in items])
+        return torch.cat([self._tokens(item).to(dtype) for item in items])
+
+    def _tokens(self, item: MultimodalDataItem) -> Tensor:
+        """Of an item that brings (1, K, D) of tokens, or (1, T, 3, S, S) of pixels."""
+        (brought,) = cast(Tensor, item.feature)
+        times_s_T = item.model_specific_data.get(TIMES_S)
+        if times_s_T is None:
+            return brought
+        compressed = self.compress(brought)
+        return self.project(compressed, cast(list[float], times_s_T)).to(torch.float16)
 
     def forward(
         self, input_ids: Tensor, positions: Tensor, forward_batch: ForwardBatch, **kwargs: Any
@@ -70,10 +86,18 @@ class LongwatchForConditionalGeneration(nn.Module):
         )
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Called again with others when weights are swapped."""
+        self.language_model.load_weights(self._of_decoder(weights))
+
+    def _of_decoder(self, weights: Iterable[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+        """The decoder's, under its own names; those of the encoder are put in place on the way."""
         part = f"{DECODER}."
-        self.language_model.load_weights(
-            (name.removeprefix(part), weight) for name, weight in weights if name.startswith(part)
-        )
+        ours = dict(self.named_parameters())
+        for name, weight in weights:
+            if name.startswith(part):
+                yield name.removeprefix(part), weight
+            elif name.startswith(ENCODER_PARTS):
+                ours[name].data.copy_(weight)
 
 
 def decoder_class(config: PreTrainedConfig) -> type[nn.Module]:

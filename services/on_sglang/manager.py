@@ -17,6 +17,7 @@ from sglang.srt.managers.tokenizer_manager import TokenizerManager
 
 from models.checkpoint import Checkpoint
 from models.errors import ModelError
+from services.on_sglang.chat import ChatWithClips
 from services.on_sglang.processor import ClipProcessor
 from services.on_sglang.reading import Reader
 
@@ -39,6 +40,10 @@ class SwappingManager(TokenizerManager):
         super().__init__(*args, **kwargs)
         self._one_swap = asyncio.Lock()
         self._next: Reader | None = None
+
+    @property
+    def serving_chat_class(self) -> type[ChatWithClips]:
+        return ChatWithClips
 
     @property
     def clips(self) -> ClipProcessor:

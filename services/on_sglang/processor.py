@@ -1,4 +1,4 @@
-"""SGLang's multimodal processor for our model: a request's clips become ids and stored tokens.
+"""SGLang's multimodal processor for our model: a request's clips become ids, and tokens or pixels.
 
 SGLang finds the class in this package, and makes one in the process that takes the requests.
 """
@@ -19,8 +19,9 @@ from transformers import PreTrainedConfig
 
 from memory.tokens import TokenStore
 from models.checkpoint import Checkpoint
+from models.on_sglang.video_llm import TIMES_S
 from models.video_llm import LongwatchForConditionalGeneration
-from services.on_sglang.reading import Placed, Prompt, Reader
+from services.on_sglang.reading import Named, Placed, Prompt, Reader
 from services.settings import load_settings
 
 
@@ -48,22 +49,31 @@ class ClipProcessor(BaseMultimodalProcessor):
         **_: Any,
     ) -> MultimodalProcessorOutput:
         """Raises ValueError, which SGLang answers with 400, or with its `status_code`."""
-        if image_data or audio_data:
-            raise ValueError("this model reads clips; name them in video_data")
+        if audio_data:
+            raise ValueError("this model hears nothing; leave audio_data out")
         if not isinstance(input_text, str):
             raise ValueError("a request with clips needs its prompt as text")
-        named = cast(list[object], request_obj.video_data or [])
-        references = [reference_of(data) for data in named]
+        named = clips_named(request_obj.video_data, image_data)
         prompt = await asyncio.get_running_loop().run_in_executor(
-            self.io_executor, self.reader.read, input_text, references
+            self.io_executor, self.reader.read, input_text, named
         )
         return output_of(prompt, self.reader.video_token_id)
 
 
-def reference_of(data: object) -> str:
-    if not isinstance(data, str):
-        raise ValueError("this model reads clips by reference; see docs/model.md")
-    return data
+def clips_named(videos: object, images: list[Any] | None) -> list[Named]:
+    """The clips of a request; images without videos are the frames of one.
+
+    Raises:
+        ValueError
+    """
+    named = cast(list[Any], videos or [])
+    if named and images:
+        raise ValueError("image_data beside video_data; give the frames of each clip in video_data")
+    named = named or [images]
+    texts = [text for one in named for text in (one if isinstance(one, list) else [one])]
+    if not all(isinstance(text, str) for text in texts):
+        raise ValueError("clips are text: references, data URLs, or base64; see docs/model.md")
+    return named
 
 
 def output_of(prompt: Prompt, video_token_id: int) -> MultimodalProcessorOutput:
@@ -75,10 +85,13 @@ def output_of(prompt: Prompt, video_token_id: int) -> MultimodalProcessorOutput:
 
 
 def item_of(placed: Placed) -> MultimodalDataItem:
+    clip = placed.clip
     item = MultimodalDataItem(
         modality=Modality.VIDEO,
-        feature=torch.tensor(placed.tokens.tokens_KD)[None],  # (1, K, D): one item, many runs
+        feature=torch.tensor(clip.given)[None],  # one item, many runs
         offsets=placed.runs,
     )
-    item.set_identity(placed.identity)
+    if clip.encoder_id is not None:
+        item.model_specific_data[TIMES_S] = clip.frames.times_s_T.tolist()
+    item.set_identity(clip.identity)
     return item

@@ -1,21 +1,32 @@
-"""What a model server reads of a clip that a request names: its stored tokens, and who they are.
+"""What a model server reads of the clips of a request: stored tokens, or pixels to encode.
 
 Knows nothing of SGLang. What cannot be read is the caller's error, with an HTTP status of its own.
+
+Shape letters:
+    T frames    S pixels a side    K visual tokens    D decoder width
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from memory.errors import DamagedTokens, ForeignTokens, StoreError, TokensMissing
 from memory.tokens import TokenStore
 from models.checkpoint import Checkpoint
-from models.clip_reference import ClipReference
+from models.clip_reference import SCHEME, ClipReference
+from models.compress import frame_of_tokens
 from models.engine import ClipTokens, LeadIn
 from models.errors import CheckpointUnlike
 from models.lead_in import led_into
+from models.preprocess import to_pixels
 from models.processor import Frames, Processor
+from models.prompts import VIDEO
+from services.on_sglang.media import Pictures, clip_of_pictures, clips_of_video
 from services.remember import clip_tokens
 
 STATUS_OF: tuple[tuple[type[StoreError], int], ...] = (
@@ -34,21 +45,46 @@ class Refused(ValueError):
         self.status_code = status_code
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Placed:
-    """A clip in a prompt: its tokens, and the runs of ids that stand for them, ends included."""
+Named = str | list[str]
+"""How a request says which clip: its reference, a video, or pictures, which are its frames."""
 
-    tokens: ClipTokens
-    runs: list[tuple[int, int]]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shown:
+    """What the model is given of a clip.
+
+    given      stored tokens, (K, D), or pixels, (T, 3, S, S)
+    encoder_id who is to encode the pixels; None of tokens
+    """
+
+    given: NDArray[np.float16 | np.float32 | np.uint8]
+    frames: Frames
+    encoder_id: str | None = None
+
+    @property
+    def num_runs(self) -> int:
+        """How many frames have tokens: between two, there is a time marker."""
+        return len(set(self.frames.frame_K.tolist()))
 
     @property
     def identity(self) -> bytes:
-        """32 bytes that are the same for the same tokens, and for no others.
+        """32 bytes that are the same for what gives the same tokens, and for nothing else.
 
         Of the tokens themselves, not of the clip's id: footage that was forgotten and captured
         anew has the ids that it had, and nobody may be answered from what is forgotten.
         """
-        return hashlib.sha256(np.ascontiguousarray(self.tokens.tokens_KD).tobytes()).digest()
+        digest = hashlib.sha256(np.ascontiguousarray(self.given).tobytes())
+        if self.encoder_id is not None:
+            digest.update(self.frames.times_s_T.tobytes() + self.encoder_id.encode())
+        return digest.digest()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Placed:
+    """A clip in a prompt, and the runs of ids that stand for its tokens, ends included."""
+
+    clip: Shown
+    runs: list[tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,14 +113,47 @@ class Reader:
         if not self.processor.writes_as(other.processor):
             raise CheckpointUnlike(other.checkpoint.path, "its tokenizer is another")
 
-    def read(self, text: str, references: list[str]) -> Prompt:
-        """Raises Refused, or ValueError where references and text do not fit together."""
-        clips = [self._tokens(ClipReference.parse(reference)) for reference in references]
-        frames = [Frames(clip.frame_K, clip.times_s_T) for clip in clips]
-        ids = self.processor.ids_with_clips(text, frames)
+    def read(self, text: str, named: Sequence[Named]) -> Prompt:
+        """Raises Refused, or ValueError where clips cannot be read, or do not fit the text."""
+        parts = text.split(VIDEO)
+        if len(parts) != len(named) + 1:
+            raise ValueError(
+                f"the prompt has {len(parts) - 1} places for {len(named)} clips; "
+                f"write one {VIDEO} for each"
+            )
+        shown = [self._shown(name) for name in named]
+        places = [VIDEO * len(clips) for clips in shown] + [""]
+        clips = list(chain.from_iterable(shown))
+        ids = self.processor.ids_with_clips(
+            "".join(chain.from_iterable(zip(parts, places, strict=True))),
+            [clip.frames for clip in clips],
+        )
         runs = iter(runs_of(self.video_token_id, ids))
-        placed = [Placed(clip, [next(runs) for _ in set(clip.frame_K.tolist())]) for clip in clips]
-        return Prompt(ids, placed)
+        return Prompt(ids, [Placed(clip, list(islice(runs, clip.num_runs))) for clip in clips])
+
+    def _shown(self, named: Named) -> list[Shown]:
+        if isinstance(named, list):
+            return [self._pixels(clip_of_pictures(named, self.checkpoint.layout))]
+        if not named.startswith(SCHEME):
+            return [self._pixels(clip) for clip in clips_of_video(named, self.checkpoint.layout)]
+        tokens = self._tokens(ClipReference.parse(named))
+        return [Shown(tokens.tokens_KD, Frames(tokens.frame_K, tokens.times_s_T))]
+
+    def _pixels(self, brought: Pictures) -> Shown:
+        layout, config = self.checkpoint.layout, self.checkpoint.config
+        frame_K = frame_of_tokens(
+            layout,
+            num_frames=len(brought.frames),
+            num_patches=(layout.image_size_px // config.vision_config.patch_size) ** 2,
+        )
+        pixels_TCHW = torch.cat(
+            [to_pixels(frame[None], size_px=layout.image_size_px) for frame in brought.frames]
+        )
+        return Shown(
+            pixels_TCHW.numpy(),
+            Frames(frame_K.numpy().astype(np.int16), np.asarray(brought.times_s, np.float32)),
+            self.checkpoint.encoder_id,
+        )
 
     def _tokens(self, reference: ClipReference) -> ClipTokens:
         clip = self._stored(reference.clip_id)

@@ -10,8 +10,8 @@ from models.compress import (
     SLOT_NEWLINE,
     SLOT_VISUAL,
     compress,
+    frame_of_tokens,
     keep_by_response,
-    num_tokens,
     pool_grid,
 )
 from models.errors import BudgetTooLarge
@@ -46,13 +46,13 @@ def test_token_counts_are_those_of_the_papers(
 ):
     bare = layout(compression, newline="none", frame_token=False)
 
-    assert num_tokens(bare, num_frames=frames, num_patches=patches) == expected
+    assert len(frame_of_tokens(bare, num_frames=frames, num_patches=patches)) == expected
 
 
 def test_marks_are_counted_as_in_the_72b_layout():
     marked = layout(SlowFast(slow_stride=3, pool=2), newline="grid", frame_token=True)
 
-    assert num_tokens(marked, num_frames=64, num_patches=729) == 22 * 183 + 42 * 43
+    assert len(frame_of_tokens(marked, num_frames=64, num_patches=729)) == 22 * 183 + 42 * 43
 
 
 def test_every_frame_is_represented_exactly_once_and_in_time_order():

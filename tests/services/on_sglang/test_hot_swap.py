@@ -28,6 +28,7 @@ from models.transformers_engine import TransformersEngine
 from services.remember import clip_tokens
 from services.settings import SHIPPED_MODEL
 from tests.services.on_sglang.model_server import CLIP_S, ModelServer
+from tests.services.on_sglang.pictures import png
 from tests.services.processes import until
 
 pytestmark = pytest.mark.timeout(700)  # the first test may wait for the server to start
@@ -260,6 +261,11 @@ def test_tokens_of_another_encoder_are_refused_after_a_swap_and_new_ones_are_rea
     stale, fresh = clips_of(old, pictures)[0], clips_of(other, pictures)[0]
     stale_name, fresh_name = (server.remember(120 + n, one) for n, one in enumerate((stale, fresh)))
     assert Checkpoint(tmp_path).encoder_id != old.engine.encoder_id
+    brought = server.request(describe_prompt([])) | {
+        "image_data": [png(picture) for picture in pictures[:CLIP_S]]
+    }
+    seen = server.generate(brought).json()["text"]
+    assert seen == old.engine.reply(describe_prompt([]), [stale])
 
     swap(server.url, tmp_path)
 
@@ -268,6 +274,7 @@ def test_tokens_of_another_encoder_are_refused_after_a_swap_and_new_ones_are_rea
     assert "encoder" in refused.json()["error"]["message"]
     told = server.write(describe_prompt([]), [ClipReference(fresh_name)])
     assert told["text"] == other.engine.reply(describe_prompt([]), [fresh])
+    assert server.generate(brought).json()["text"] == told["text"] != seen
     clip = clip_tokens(
         server.store.get(stale_name, layout_id=stale.layout_id, encoder_id=stale.encoder_id)
     )

@@ -10,6 +10,7 @@ from models.checkpoint import Checkpoint
 from models.clip_reference import ClipReference, LeadInReference
 from models.engine import ClipTokens, LeadIn
 from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
+from models.preprocess import to_pixels
 from models.processor import Frames, Processor
 from models.prompts import answer_prompt, describe_prompt
 from models.transformers_engine import TransformersEngine
@@ -17,6 +18,7 @@ from services.on_sglang.reading import Reader, Refused
 from services.remember import stored_tokens
 from streaming.messages import NS_PER_S, Span, clip_id_of
 from tests.models.builders import IMAGE_SIZE_PX, tiny_layout, tiny_model, tiny_tokenizer
+from tests.services.on_sglang.pictures import png
 
 COMPRESSIONS = (
     SlowFast(slow_stride=2, pool=1),
@@ -64,7 +66,7 @@ def test_ids_and_tokens_are_those_of_the_engine(tmp_path: Path, compression: Com
     frames = [Frames(clip.frame_K, clip.times_s_T) for clip in expected]
     assert read.ids == served.processor.prompt_ids(prompt, frames)
     for placed, tokens in zip(read.clips, expected, strict=True):
-        assert np.array_equal(placed.tokens.tokens_KD, tokens.tokens_KD)
+        assert np.array_equal(placed.clip.given, tokens.tokens_KD)
         places = [place for first, last in placed.runs for place in range(first, last + 1)]
         assert len(places) == len(tokens.tokens_KD)
         assert {read.ids[place] for place in places} == {served.processor.video_token_id}
@@ -80,8 +82,25 @@ def test_a_lead_in_is_moved_as_by_the_engine(tmp_path: Path, compression: Compre
     read = served.reader.read(served.processor.turn(describe_prompt([])), [str(reference)])
 
     expected = served.engine.led_into(tokens, LeadIn(before_tokens, ends_s=4.0))
-    assert np.array_equal(read.clips[0].tokens.tokens_KD, expected.tokens_KD)
-    assert read.clips[0].tokens.times_s_T.tolist() == expected.times_s_T.tolist()
+    assert np.array_equal(read.clips[0].clip.given, expected.tokens_KD)
+    assert read.clips[0].clip.frames.times_s_T.tolist() == expected.times_s_T.tolist()
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS, ids=lambda compression: compression.kind)
+def test_pictures_have_their_places_before_they_are_encoded(
+    tmp_path: Path, compression: Compression
+) -> None:
+    served = Served(tmp_path, compression)
+    pixels = np.random.default_rng(7).integers(0, 256, (3, 40, 50, 3), dtype=np.uint8)
+    tokens = served.engine.encode(pixels, range(3)).tokens
+
+    read = served.reader.read("<video>!", [[png(picture) for picture in pixels]])
+
+    frames = Frames(tokens.frame_K, tokens.times_s_T)
+    assert read.ids == served.processor.ids_with_clips("<video>!", [frames])
+    expected = to_pixels(pixels, size_px=IMAGE_SIZE_PX).numpy()
+    assert np.array_equal(read.clips[0].clip.given, expected)
+    assert read.clips[0].clip.encoder_id == served.engine.encoder_id
 
 
 def test_what_identifies_a_clip_are_its_tokens(tmp_path: Path) -> None:
@@ -89,7 +108,7 @@ def test_what_identifies_a_clip_are_its_tokens(tmp_path: Path) -> None:
     one, other = (served.remember(number)[0] for number in (0, 4))
 
     def identity(clip_id: str) -> bytes:
-        return served.reader.read("<video>", [f"clip:{clip_id}"]).clips[0].identity
+        return served.reader.read("<video>", [f"clip:{clip_id}"]).clips[0].clip.identity
 
     assert identity(one) == identity(one) != identity(other)
     assert len(identity(one)) == 32

@@ -1,11 +1,13 @@
 """The model that SGLang serves says what it says in this process, from tokens named in requests."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import torch
@@ -171,9 +173,9 @@ def test_many_ask_at_once_and_each_is_answered_as_if_alone(
             "tokens are stored for clip 'door:0-1:a'",
         ),
         ({"video_data": ["clip:../../etc"]}, 400, "not a clip id"),
-        ({"video_data": ["http://camera/film.mp4"]}, 400, "names no clip; write clip:"),
+        ({"video_data": ["http://camera/film.mp4"]}, 400, "is no clip; write clip:"),
         ({"video_data": ["{clip}", "{clip}"]}, 400, "1 places for 2 clips"),
-        ({"image_data": ["picture.png"]}, 400, "name them in video_data"),
+        ({"image_data": ["picture.png"]}, 400, "image_data beside video_data"),
         ({"text": "<video>" + "why " * 5000}, 400, "context length"),
         ({"sampling_params": {"max_new_tokens": 10**6}}, 400, "context length"),
     ],
@@ -278,3 +280,18 @@ def test_whoever_goes_away_is_not_written_for(
     pieces.close()
 
     until(lambda: model_server.num_running() == 0)
+
+
+def test_whoever_gives_up_waiting_is_not_written_for_either(model_server: ModelServer) -> None:
+    endless = model_server.request(
+        plan_prompt("what happens?"), max_new_tokens=3900, ignore_eos=True
+    )
+
+    said_before = len(model_server.log.read_text())
+
+    with pytest.raises(httpx2.ReadTimeout):
+        model_server.client.post("/generate", json=endless, timeout=2)
+
+    until(lambda: model_server.num_running() == 0)
+    said = model_server.log.read_text()[said_before:]
+    assert all(int(written) < 3900 for written in re.findall(r"#token: (\d+)", said))
