@@ -7,6 +7,7 @@ table is not the one that the results give.
 """
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -48,6 +49,8 @@ def table() -> str:
         texts.append(peer_text(result("cameras")))
     if is_measured("bus"):
         speed += bus_rows(result("bus"))
+    if is_measured("serving"):
+        speed += serving_rows(result("serving"))
     if (faults := result("faults")).get("recovery"):
         speed += recovery_rows(faults)
     return "\n\n".join([*_accuracy(result("accuracy")), "\n".join(speed), *texts])
@@ -185,6 +188,43 @@ def bus_rows(bus: Result) -> list[str]:
             f"{times:.2f} times kafka-python alone; SQLite {rates['SqliteBus']:.0f} | 1 |"
         )
     return rows
+
+
+def serving_rows(serving: Result) -> list[str]:
+    """By how many clients ask at once; ratios as they are, also where they are below 1."""
+    by_clients = serving["rows"]
+    shared = [row["sglang_about_one_clip_that_it_has_read"] for row in by_clients]
+    ours = [row["rivals"]["sglang"] for row in by_clients]
+    first_s = [
+        f"{one['first_token_s']['p50']:.2f} s, {one['first_token_s']['p95']:.2f} s" for one in ours
+    ]
+    gains = [_rate(one) / _rate(alone) for one, alone in zip(shared, ours, strict=True)]
+    clients = " and ".join(str(row["clients"]) for row in by_clients)
+    device = serving["device"].upper()
+    return [
+        f"| questions answered by SGLang on the {device}, for {clients} clients at once "
+        f"| {_each(map(_rate, ours))} a second | – |",
+        *(
+            f"| of these, beside {name}, for as many clients "
+            f"| {_each(row['times_as_fast_as'][rival]['median'] for row in by_clients)} times | 1 |"
+            for rival, name in (
+                ("engine", "the engine in process"),
+                ("generate", "batches of `generate`"),
+            )
+        ),
+        f"| of these, until the first token, p50 and p95 | {'; '.join(first_s)} | – |",
+        f"| of these, where all are about a clip that was read before | {_each(gains)} times | 1 |",
+        "| what the HTTP API adds to an answer, median "
+        f"| {serving['api']['added_ms']['median']:.1f} ms | 5 ms |",
+    ]
+
+
+def _rate(rival: Result) -> float:
+    return rival["questions_a_second"]["median"]
+
+
+def _each(values: Iterable[float]) -> str:
+    return ", ".join(f"{value:.2f}" for value in values)
 
 
 def plot_cameras(cameras: Result) -> None:

@@ -28,6 +28,8 @@ KAFKA_SERVERS = re.compile(r"[^\s,/@]+:[0-9]+(,[^\s,/@]+:[0-9]+)*")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 LAST_PORT = 65_535
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "nano" / "checkpoint"
+_ORIGIN = r"https?://[a-z0-9.-]+(?::\d{1,5})?"
+ORIGINS = re.compile(rf"{_ORIGIN}(?:,{_ORIGIN})*")
 
 
 class Settings(BaseSettings):
@@ -173,6 +175,11 @@ class Settings(BaseSettings):
         description="Where the HTTP API listens: HOST:PORT. Default: 127.0.0.1:8080 with "
         "`longwatch run api`, nowhere with `longwatch up`",
     )
+    cors_origins: str | None = Field(
+        default=None,
+        description="Origins whose pages may use the HTTP API from a browser: "
+        "https://HOST, with commas between several. Default: none",
+    )
     log: LogFormat = Field(
         default=LogFormat.TEXT,
         description="How a service logs: text, or json for one JSON object a line.",
@@ -224,6 +231,13 @@ class Settings(BaseSettings):
                 if info.data.get(field) is None:
                     raise ValueError(f"{security} needs LONGWATCH_{field.upper()} too")
         return security
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _must_name_origins(cls, origins: str | None) -> str | None:
+        if origins is not None and not ORIGINS.fullmatch(origins):
+            raise ValueError("it must be https://HOST or http://HOST:PORT, with commas between")
+        return origins
 
     @field_validator("health", "listen")
     @classmethod

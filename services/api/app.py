@@ -1,6 +1,7 @@
 """The app: all routes, and what holds for each of them."""
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 from services.api import (
     alert_stream,
@@ -43,6 +44,14 @@ def app_of(given: Given | None = None) -> FastAPI:
     app.state.given = given
     app.add_middleware(ClientLimits)
     app.add_middleware(Measured)
+    if given is not None and given.stores.settings.cors_origins is not None:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=given.stores.settings.cors_origins.split(","),
+            allow_methods=["GET", "POST", "PUT", "DELETE"],
+            allow_headers=["Authorization", "Last-Event-ID", "Range"],
+            expose_headers=["Content-Range", "Location", "Retry-After"],
+        )
     problems.register(app)
     for part in PARTS:
         app.include_router(part.routes)

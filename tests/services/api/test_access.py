@@ -112,6 +112,23 @@ def test_requests_are_measured_by_route_and_not_by_path(settings: Settings) -> N
     assert "passwd" not in text
 
 
+def test_pages_of_other_origins_get_something_only_where_they_are_named(bare: Settings) -> None:
+    named, other = {"Origin": "https://ours.example"}, {"Origin": "https://evil.example"}
+    settings = bare.model_copy(update={"cors_origins": named["Origin"]})
+    asks = {"Access-Control-Request-Method": "GET"}
+    allows = "access-control-allow-origin"
+    with api(settings, answers=False) as client:
+        assert client.get("/v1/streams", headers=named).headers[allows] == named["Origin"]
+        assert client.get("/v1/streams/x", headers=named).headers[allows] == named["Origin"]
+        assert client.options("/v1/streams", headers=named | asks).status_code == 200
+        for headers in (other, other | asks):
+            assert allows not in client.request("OPTIONS", "/v1/streams", headers=headers).headers
+        assert allows not in client.get("/v1/streams", headers=other).headers
+    with api(bare, answers=False) as client:
+        assert allows not in client.get("/v1/streams", headers=named).headers
+        assert allows not in client.options("/v1/streams", headers=named | asks).headers
+
+
 def test_a_role_may_do_what_it_says_and_no_more(
     settings: Settings, make_key: Callable[..., dict[str, str]]
 ) -> None:
