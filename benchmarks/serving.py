@@ -28,7 +28,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from benchmarks.decode import spread
@@ -118,10 +120,10 @@ class Generating:
         end_id, length = self._processor.end_token_id, max(map(len, prompts))
         ids = torch.tensor([[end_id] * (length - len(one)) + one for one in prompts])
         mask = torch.tensor([[0] * (length - len(one)) + [1] * len(one) for one in prompts])
-        visual = torch.cat([torch.from_numpy(asked.clip.tokens_KD).float() for asked in questions])
+        visual = torch.from_numpy(np.concatenate([asked.clip.tokens_KD for asked in questions]))
         generate: Callable[..., torch.Tensor] = self._model.language_model.generate  # type: ignore[assignment]
         written = generate(
-            inputs_embeds=self._model.inputs_embeds(ids, visual),
+            inputs_embeds=self._model.inputs_embeds(ids, visual.float()),
             attention_mask=mask,
             max_new_tokens=MAX_ANSWER_TOKENS,
             do_sample=False,
@@ -183,7 +185,7 @@ def remembered(
     server: ModelServer,
     engine: TransformersEngine,
     number: int,
-    pictures: Any,  # noqa: ANN401
+    pictures: NDArray[np.uint8],
 ) -> ClipTokens:
     times_s = [at / FPS for at in range(len(pictures))]
     clip_id = server.remember(number, engine.encode(pictures, times_s).tokens)

@@ -192,6 +192,13 @@ def list_models(caller: Viewer) -> Models:
     return Models(data=[Model(id=MODEL)])
 
 
+@routes.get("/v1/models/{name}", summary="That model")
+def get_model(name: str, caller: Viewer) -> Model:
+    if name != MODEL:
+        raise UnknownModel(name, known=MODEL)
+    return Model(id=MODEL)
+
+
 @routes.post(
     "/v1/chat/completions",
     summary="A question, answered with evidence",

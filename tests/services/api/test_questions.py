@@ -123,6 +123,9 @@ def test_a_reply_in_pieces_ends_as_openai_ends_it(client: httpx2.Client) -> None
 
 def test_the_model_is_listed(asking: openai.OpenAI) -> None:
     assert [model.id for model in asking.models.list()] == [MODEL]
+    assert asking.models.retrieve(MODEL).id == MODEL
+    with pytest.raises(openai.NotFoundError):
+        asking.models.retrieve("gpt-7")
 
 
 def test_a_question_may_name_streams_and_times(asking: openai.OpenAI, shared: Settings) -> None:
