@@ -54,6 +54,7 @@ from tests.services.on_sglang.model_server import ModelServer
 
 SEED, CLIP_S, FPS, PACE = 4711, 10, 1, 5.0
 QUESTIONS = 32
+FILM_S = 60  # that the API is asked about
 CLIENTS = (1, 8, 32)
 THREADS = 1  # of the model, in the server as in process: what the services give it on two cores
 SERVER, ENGINE, GENERATE = "sglang", "engine", "generate"
@@ -270,7 +271,7 @@ def measure(folder: Path, *, clients: Sequence[int], questions: int, turns: int)
     with started(folder) as server, closing(ModelServers([server.url])) as servers:
         clips = stored_clips(server, engine, questions)
         apart = questions_about(clips, engine, questions)
-        together = questions_about(clips[:1], engine, questions)
+        reading, *together = questions_about(clips[:1], engine, questions + 1)
         sglang = Streaming(SGLangEngine(servers, engine))
         rivals: dict[str, Rival] = {
             SERVER: sglang,
@@ -281,13 +282,18 @@ def measure(folder: Path, *, clients: Sequence[int], questions: int, turns: int)
             compare(rivals, apart, clients=number, turns=turns, before_turn=lambda: flush(server))
             for number in clients
         ]
+
+        def read_the_clip() -> None:
+            flush(server)
+            sglang.answers([reading], clients=1)
+
         for row in rows:
             shared = compare(
                 {SERVER: sglang},
                 together,
                 clients=row["clients"],
                 turns=turns,
-                before_turn=lambda: None,
+                before_turn=read_the_clip,
             )
             row["sglang_about_one_clip_that_it_has_read"] = shared["rivals"][SERVER]
     return {"model_id": engine.model_id, "rows": rows}
@@ -320,7 +326,7 @@ def main() -> None:
         measured = measure(Path(folder), clients=clients, questions=questions, turns=turns)
         for row in measured["rows"]:
             say(row)
-        api = api_overhead(Path(folder) / "api", questions=questions)
+        api = api_overhead(Path(folder) / "api", questions=questions, film_s=FILM_S)
         print(f"the API adds {api['added_ms']['median']:.1f} ms to an answer")
     if args.small:
         return

@@ -21,15 +21,15 @@ from services.settings import load_settings
 from tests.services.processes import measured
 from tests.streaming.servers import free_port
 
-SEED, FILM_S, PACE = 4712, 120, 3.0
+SEED, PACE = 4712, 3.0
 START_S = 180.0
 ROUTE = {"route": "/v1/chat/completions", "method": "POST"}
 REPLY, ANSWER = "longwatch_http_request_seconds_sum", "longwatch_stage_seconds_sum"
 
 
-def api_overhead(data: Path, *, questions: int) -> dict[str, Any]:
+def api_overhead(data: Path, *, questions: int, film_s: float) -> dict[str, Any]:
     """Ask so many questions, one after another, after one to warm up."""
-    with asked_service(data) as client:
+    with asked_service(data, film_s) as client:
         before = times_s(client)
         added_ms: list[float] = []
         answers_ms: list[float] = []
@@ -46,11 +46,11 @@ def api_overhead(data: Path, *, questions: int) -> dict[str, Any]:
 
 
 @contextmanager
-def asked_service(data: Path) -> Iterator[httpx2.Client]:
+def asked_service(data: Path, film_s: float) -> Iterator[httpx2.Client]:
     """A client of a service that remembers a short film."""
     settings = load_settings(data=data)
     film = data.with_suffix(".mp4")
-    script = write_script(SEED, duration_s=FILM_S, pace=PACE)
+    script = write_script(SEED, duration_s=film_s, pace=PACE)
     render(script, film, on_progress=lambda share: None)
     watch(settings, {"yard": film})
     url = f"http://127.0.0.1:{free_port()}"

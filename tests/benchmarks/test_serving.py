@@ -21,8 +21,8 @@ from benchmarks.serving_api import api_overhead
 from models.transformers_engine import TransformersEngine
 from services.settings import SHIPPED_MODEL
 
-CLIENTS = (1, 3)
-QUESTIONS = 5
+CLIENTS = (1, 2)
+QUESTIONS = 3
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def test_all_say_the_same_however_many_ask(rows: list[dict[str, Any]]) -> None:
 
 def test_the_report_can_be_drawn_of_it(rows: list[dict[str, Any]], tmp_path: Path) -> None:
     shared = "sglang_about_one_clip_that_it_has_read"
-    api = api_overhead(tmp_path / "data", questions=2)
+    api = api_overhead(tmp_path / "data", questions=2, film_s=10)
     drawn = serving_rows(
         {
             "device": "cpu",
