@@ -19,7 +19,7 @@ It takes an installed SGLang, about five minutes, and a machine that has nothing
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -155,9 +155,9 @@ class FirstToken(StoppingCriteria):
 
     at_s = 0.0
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> torch.Tensor:  # noqa: ANN401
+    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> torch.BoolTensor:  # noqa: ANN401
         self.at_s = self.at_s or time.perf_counter()
-        return torch.zeros(len(input_ids), dtype=torch.bool)
+        return torch.BoolTensor([False] * len(input_ids))
 
 
 def questions_about(clips: Sequence[ClipTokens], engine: Engine, number: int) -> list[Asked]:
@@ -196,7 +196,7 @@ def remembered(
 
 
 @contextmanager
-def started(folder: Path) -> Iterator[ModelServer]:
+def started(folder: Path) -> Generator[ModelServer]:
     server = ModelServer(folder)
     try:
         server.until_ready()
@@ -211,7 +211,7 @@ def flush(server: ModelServer) -> None:
 
 
 def compare(
-    rivals: dict[str, Rival],
+    rivals: Mapping[str, Rival],
     questions: Sequence[Asked],
     *,
     clients: int,

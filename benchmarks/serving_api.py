@@ -5,7 +5,7 @@ subtracted from the second. What is left are the request, rights, the socket bet
 service that answers, and JSON.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def api_overhead(data: Path, *, questions: int, film_s: float) -> dict[str, Any]
 
 
 @contextmanager
-def asked_service(data: Path, film_s: float) -> Iterator[httpx2.Client]:
+def asked_service(data: Path, film_s: float) -> Generator[httpx2.Client]:
     """A client of a service that remembers a short film."""
     settings = load_settings(data=data)
     film = data.with_suffix(".mp4")
