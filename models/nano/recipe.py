@@ -19,7 +19,7 @@ from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, ScriptFeatures, training_script
 from models.nano.phrasings import plan_example
 from models.nano.tokenizer import END, PAD, train_tokenizer
-from models.nano.truth import claim_of, note_of, shown_in
+from models.nano.truth import NOTHING, claim_of, near_miss, note_of, shown_in
 from models.nano.watch import Watched, facts_by_frame
 from models.nano.world import Script
 from models.processor import Frames
@@ -50,6 +50,9 @@ LEAD_IN_FRAMES = round(LAYOUT.lead_in_s * LAYOUT.fps)
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
 NO_CONTEXT_SHARE = 0.25
+LEFT_OUT_SHARE, MISTAKEN_SHARE = 0.05, 0.08  # of events in earlier notes, as a model makes mistakes
+DRAWN_BY_EVENTS = (0.5, 1.0, 1.4, 2.0, 2.5)
+"""How often clips with none, one, two, three and more events are drawn."""
 
 READERS = {"projector": 1e-3, "language_model": 1e-3, "watcher": 3e-3}
 WATCH = Stage("watch", READERS, num_steps=2400, warmup_steps=100)
@@ -193,10 +196,11 @@ def drawn_shares(clips: Sequence[Clip]) -> NDArray[np.float64]:
 
 
 def _weight(clip: Clip) -> float:
-    note = note_at(clip.script, clip.start_s)
-    if any("box" in event.text for event in note.events):
-        return 2.0
-    return 1.0
+    texts = [event.text for event in note_at(clip.script, clip.start_s).events]
+    weight = DRAWN_BY_EVENTS[min(len(texts), len(DRAWN_BY_EVENTS) - 1)]
+    if any("picks up" in text for text in texts):
+        return 3.0 * weight
+    return 1.5 * weight if any("box" in text for text in texts) else weight
 
 
 def text_and_answer_batches(clips: Sequence[Clip], *, seed: int) -> Iterator[list[Sample]]:
@@ -283,6 +287,17 @@ def note_at(
     )
 
 
+def _misremembered(rng: np.random.Generator, note: Note) -> str:
+    """A note's text with mistakes, so that a model does not learn to copy its own."""
+    texts: list[str] = []
+    for event in note.events:
+        draw = rng.random()
+        if draw >= LEFT_OUT_SHARE:
+            is_mistaken = draw < LEFT_OUT_SHARE + MISTAKEN_SHARE
+            texts.append(near_miss(rng, event.text) if is_mistaken else event.text)
+    return ", ".join(texts) or NOTHING
+
+
 def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
     num_frames = LAYOUT.max_frames
     if rng.random() < PARTIAL_SHARE:
@@ -293,7 +308,7 @@ def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
         for back in (2, 1):
             start_s = clip.start_s - back * LAYOUT.clip_length_s
             if start_s >= 0:
-                previous.append(note_at(clip.script, start_s).text)
+                previous.append(_misremembered(rng, note_at(clip.script, start_s)))
     shown = shown_in(
         clip.script,
         start_s=clip.start_s - LAYOUT.lead_in_s * (clip.before is not None),
