@@ -10,14 +10,10 @@ from streaming.messages import Message, Span
 
 
 class UnwrittenNote(Message):
-    """A clip whose note is still to be written.
-
-    has_picture_vector   the model made a vector of its picture, which stands in the record
-    """
+    """A clip whose note is still to be written."""
 
     clip_id: str
     span: Span
-    has_picture_vector: bool
     reason: str
 
 

@@ -95,6 +95,10 @@ class Engine(Protocol):
         """Run the vision tower once per frame and compress. RGB; at least one frame."""
         ...
 
+    def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
+        """The vector that `encode` gives, made again of stored tokens; None where it gives none."""
+        ...
+
     @property
     def lead_in_s(self) -> float:
         """How far before its clip a note may reach; 0 if this model is shown no lead-in."""

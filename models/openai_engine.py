@@ -33,7 +33,9 @@ from models.prompts import (
     judge_prompt,
     plan_prompt,
     system_prompt,
+    teach_prompt,
 )
+from models.question_kinds import Pairs
 from models.replies import MAX_ANSWER_CLIPS, parse_reply
 from models.schemas import Note, Plan
 from models.usage import count, count_unknown
@@ -48,6 +50,7 @@ PICTURES = StreamLayout(
 )
 """How streams are looked at: a size that common models cut into whole patches."""
 MAX_REPLY_TOKENS = 512  # other models use more words than ours
+MAX_LESSON_TOKENS = 1536  # sixteen questions with their answers
 TOP_LOGPROBS = 20
 SAID_YES = 0.9  # what a bare yes is worth: less than what overrules a note
 COMPLETIONS = "/chat/completions"
@@ -87,6 +90,10 @@ class OpenAIEngine:
     def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
         return EncodedClip(pictures(frames_THWC, times_s_T, layout_id=self.layout_id), None)
 
+    def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
+        refuse_foreign(self, clip)
+        return None
+
     def describe(
         self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
     ) -> Note:
@@ -95,6 +102,12 @@ class OpenAIEngine:
             clip = led_in(clip, lead_in, lead_in_s=self.lead_in_s)
         body = self.request(describe_prompt(previous), [clip]) | _json_of("note", Note)
         return parse_reply("note", Note, _json_in(_text_of(self._choice(body, [clip]))))
+
+    def teach(self, note: str, clip: ClipTokens) -> Pairs:
+        """Write questions about a clip, and their answers. `note` is what is known of it."""
+        more = {"max_tokens": MAX_LESSON_TOKENS} | _json_of("pairs", Pairs)
+        body = self.request(teach_prompt(note), [clip]) | more
+        return parse_reply("pairs", Pairs, _json_in(_text_of(self._choice(body, [clip]))))
 
     def plan(self, question: str) -> Plan:
         body = self.request(plan_prompt(question), []) | _json_of("plan", Plan)

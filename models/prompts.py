@@ -8,9 +8,11 @@ from functools import cache
 from importlib.resources import files
 from typing import Literal
 
+from models.question_kinds import MEANT
+
 VIDEO = "<video>"
 
-Task = Literal["system", "describe", "plan", "judge", "answer", "merge", "fold"]
+Task = Literal["system", "describe", "plan", "judge", "answer", "merge", "fold", "teach"]
 VERSION_OF: dict[Task, str] = {
     "system": "v1",
     "describe": "v1",
@@ -19,6 +21,7 @@ VERSION_OF: dict[Task, str] = {
     "answer": "v1",
     "merge": "v1",
     "fold": "v1",
+    "teach": "v1",
 }
 
 
@@ -68,6 +71,12 @@ def merge_prompt(num_clips: int) -> str:
 def fold_prompt(notes: Sequence[str]) -> str:
     """Ask what notes come to; they are texts, oldest first."""
     return template("fold").format(notes="; ".join(without_placeholder(text) for text in notes))
+
+
+def teach_prompt(note: str) -> str:
+    """Ask for questions about a clip, and their answers."""
+    kinds = "\n".join(f"{kind}: {meant}" for kind, meant in MEANT.items())
+    return template("teach").format(video=VIDEO, note=without_placeholder(note), kinds=kinds)
 
 
 def without_placeholder(text: str) -> str:

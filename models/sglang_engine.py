@@ -75,6 +75,9 @@ class SGLangEngine:
     def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
         return self._local.encode(frames_THWC, times_s_T)
 
+    def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
+        return self._local.clip_vector(clip)
+
     def describe(
         self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
     ) -> Note:

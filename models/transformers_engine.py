@@ -123,6 +123,13 @@ class TransformersEngine:
         return EncodedClip(tokens, vector_V.float().cpu().numpy())
 
     @torch.inference_mode()
+    def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
+        refuse_foreign(self, clip)
+        tokens_1KD = torch.from_numpy(clip.tokens_KD)[None].float().to(self.model.device)
+        with self._lock, self._autocast():
+            return self.model.clip_vector(tokens_1KD)[0].float().cpu().numpy()
+
+    @torch.inference_mode()
     def features(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> ClipFeatures:
         """What a projector learns from: the tower's view of a clip, compressed."""
         pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px).to(self.model.device)

@@ -23,10 +23,10 @@ from services.parts import Parts, analysis
 from services.progress import remembered_until_ns
 from services.registry import NewStream
 from services.threads import Threads
+from services.weights import Weights
 from services.wiring import (
     LoadEngine,
     Stores,
-    WatchingEngine,
     now_ms,
     open_decoding,
     opened_bus,
@@ -107,20 +107,27 @@ def opened_backfill(stores: Stores, load_engine: LoadEngine) -> "Generator[Backf
     with tracing_as("backfill") as metrics.tracer, opened_bus(stores.settings) as bus:
         parts = Parts(stores, bus, wall_clock(), metrics)
         decoding = open_decoding(stores.settings)
-        yield Backfill(parts, load_engine(stores.settings), decoding)
+        weights = Weights(
+            stores.settings,
+            load_engine,
+            lambda engine: None,
+            lambda turnout: metrics.model(turnout.engine),
+        )
+        yield Backfill(parts, weights, decoding)
 
 
 class Backfill:
-    """Takes in one file after the other, with one model."""
+    """Takes in one file after the other, each with the weights that serve when it begins."""
 
-    def __init__(self, parts: Parts, engine: WatchingEngine, decoding: Decoding) -> None:
+    def __init__(self, parts: Parts, weights: Weights[None], decoding: Decoding) -> None:
         self._parts = parts
-        self._engine = engine
+        self._weights = weights
         self._decoding = decoding
 
     def take(self, file: ArchiveFile, stop: threading.Event) -> Taken:
         """Take in one file, as far as it can be read. A bad one harms nothing else."""
         record = self._parts.stores.record
+        self._weights.look()
         try:
             failure = self._remember(self._registered(file), stop)
         except (SourceError, MediaError, WorkerCrashed) as error:
@@ -164,7 +171,8 @@ class Backfill:
         return None if status.state is StreamState.ENDED else status.detail or status.state.value
 
     def _analyse(self, bus: MemoryBus, stop: threading.Event) -> None:
-        analyst = analysis(self._parts, self._engine, self._decoding, kind=ToTheEnd)
+        engine = self._weights.engine()
+        analyst = analysis(self._parts, lambda: engine, self._decoding, kind=ToTheEnd)
         assert isinstance(analyst, ToTheEnd)
         worker = Worker(
             "backfill",

@@ -21,6 +21,7 @@ from services import (
     cli_dataset,
     cli_keys,
     cli_questions,
+    cli_renote,
     cli_rules,
     cli_run,
     cli_serving,
@@ -172,6 +173,7 @@ cli_topics.register(app)
 cli_keys.register(app)
 cli_dataset.register(app)
 cli_training.register(app)
+cli_renote.register(app)
 
 
 @app.command()

@@ -12,11 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from models.stages import StageName
-from services.console import Json, Tools, print_json, reported, tools_of
+from services.console import EXIT_FAILED, Json, Tools, print_json, reported, tools_of
 from services.errors import SettingsError
-from services.locks import Service, running_services
+from services.locks import running_services
 from services.logs import log_to
-from services.promoted import is_named
+from services.model_address import ServedBy
+from services.promoted import is_named, serving_promotion
+from services.told_weights import ToldWeights, WeightsBook, until_changed
 from services.training.errors import NotOurCheckpoint
 from services.wiring import now_at, opened
 
@@ -32,8 +34,8 @@ SetOption = Annotated[
 ]
 
 
-LOADING = (Service.ANALYSE, Service.ANSWER, Service.ALERTS)
-"""Who loads the model, once, when it starts."""
+CHANGED_WITHIN_S = 90.0
+"""How long promoting waits for services to change over: to load a checkpoint takes a while."""
 
 
 def register(app: typer.Typer) -> None:
@@ -146,9 +148,12 @@ def promote(
     back: Annotated[bool, typer.Option("--back", help="Let the one before serve again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Have a checkpoint serve from the next start on, unless it is worse than the one that does.
+    """Have a checkpoint serve, unless it is worse than the one that does.
 
-    Worse is what is worse by any measure on what is held out, beyond the 95 % interval.
+    Worse is what is worse by any measure on what is held out, beyond the 95 % interval. Services
+    that run change over by themselves, between two pieces of work; this waits until they have.
+
+    Exit codes: 0 done, 1 refused, or a service goes on with the one before.
     """
     tools = tools_of(context)
     log_to(tools.err, level=logging.ERROR)
@@ -160,19 +165,38 @@ def promote(
         if back == (checkpoint is not None):
             raise SettingsError("give the folder of a checkpoint, or --back")
         told = taken_back(tools) if checkpoint is None else promoted(tools, checkpoint, examples)
-        served = sorted(running_services(tools.settings) & {*LOADING})
+        services = changed_over(tools)
         if as_json:
-            print_json({**told, "to_restart": served})
-            return
-        tools.out.print(f"{told['model_id']} serves", highlight=False)
-        if gains := told.get("gains"):
-            for measure, gain in gains.items():
-                by = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
-                tools.out.print(f"  {measure:24} {by}", markup=False, highlight=False)
-        if not told.get("reads_stored_tokens", True):
-            tools.out.print("it cannot look again at what was remembered before")
-        if served:
-            tools.out.print(f"restart what has the other one loaded: {', '.join(served)}")
+            print_json({**told, "services": [one.model_dump(mode="json") for one in services]})
+        else:
+            show_promotion(tools, told, services)
+    if any(one.refused for one in services):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def show_promotion(tools: Tools, told: dict[str, Any], services: list[ToldWeights]) -> None:
+    tools.out.print(f"{told['model_id']} serves", highlight=False)
+    for measure, gain in told.get("gains", {}).items():
+        by = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
+        tools.out.print(f"  {measure:24} {by}", markup=False, highlight=False)
+    if not told.get("reads_stored_tokens", True):
+        tools.out.print("it cannot look again at what was remembered before")
+    else:
+        tools.out.print("older clips are found by their words alone, until: longwatch renote")
+    for one in services:
+        now = f"{one.service}: {one.model_id}"
+        said = f"{now} goes on serving: {one.refused}" if one.refused else now
+        tools.out.print(said, markup=False, highlight=False, soft_wrap=True)
+
+
+def changed_over(tools: Tools) -> list[ToldWeights]:
+    """What services that run work with, when all have changed over that do so in time."""
+    if not running_services(tools.settings):
+        return []
+    promotion = serving_promotion(tools.settings)
+    with opened(tools.settings) as stores, progress(tools, "services change over"):
+        book = WeightsBook(stores.record.documents, now_at=now_at)
+        return until_changed(book, promotion, within_s=CHANGED_WITHIN_S)
 
 
 def taken_back(tools: Tools) -> dict[str, Any]:
@@ -205,14 +229,17 @@ def told_of(
 
 
 def checkpoint_of(tools: Tools) -> "TransformersEngine":
-    """The checkpoint that the settings name, in this process.
+    """The checkpoint that the settings name, in this process, though servers of ours serve it.
 
     Raises:
         NotOurCheckpoint, ModelUnavailable
     """
     from models.transformers_engine import TransformersEngine
 
-    engine = tools.load_engine(tools.settings)
+    settings, address = tools.settings, tools.settings.model_address
+    if address is not None and address.served_by is ServedBy.SGLANG:
+        settings = settings.model_copy(update={"model_url": None})
+    engine = tools.load_engine(settings)
     if not isinstance(engine, TransformersEngine):
         raise NotOurCheckpoint(engine.model_id)
     return engine

@@ -19,9 +19,10 @@ from memory.errors import GpuSearchUnavailable, StoreError
 from models.errors import CheckpointUnreadable, ModelServerAway, ModelServerError
 from services.locks import Service, running_services
 from services.model_address import ModelAddress, ServedBy
-from services.promoted import served_model
+from services.promoted import served_model, serving_promotion
 from services.settings import SHIPPED_MODEL, Settings
-from services.wiring import kafka, model_servers
+from services.told_weights import WeightsBook
+from services.wiring import kafka, model_servers, now_at, open_record
 from streaming.errors import BusEngineMissing, BusError, NvdecUnavailable
 from streaming.nvdec import open_nvdec
 
@@ -255,6 +256,28 @@ def _data(settings: Settings) -> Iterator[Check]:
         running = running_services(settings)
         names = "" if running == set(Service) else f": {', '.join(sorted(running))}"
         yield Check("service", Health.OK, f"running{names}" if running else "not running")
+        yield from _weights(settings) if running else ()
+
+
+def _weights(settings: Settings) -> Iterator[Check]:
+    """What the services that run have loaded, and what they could not load."""
+    try:
+        promotion = serving_promotion(settings)
+        with closing(open_record(settings)) as record:
+            told = WeightsBook(record.documents, now_at=now_at).all()
+    except StoreError as error:
+        yield Check("weights", Health.WARNING, str(error))
+        return
+    for one in told:
+        name = f"weights of {one.service}"
+        if one.refused is not None:
+            remedy = "mend the folder and promote it again, or run: longwatch promote --back"
+            found = f"{one.model_id} goes on serving: {one.refused}"
+            yield Check(name, Health.WARNING, found, remedy)
+        elif one.promotion != promotion:
+            yield Check(name, Health.OK, f"{one.model_id}, and about to change")
+        else:
+            yield Check(name, Health.OK, one.model_id)
 
 
 def _existing_parent(path: Path) -> Path:

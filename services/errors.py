@@ -30,6 +30,7 @@ ServiceError
 ├── SettingsError               a setting that cannot be used
 │   └── WebhookUnsigned         a webhook, and no secret to sign it with
 ├── ModelUnavailable            the model that the settings name cannot be loaded
+├── LayoutChanges               weights that a service cannot take over while it runs
 ├── ModelServerError
 │   ├── ModelServerMissing      SGLang is not installed
 │   └── ModelServerFailed       it cannot start, or go on
@@ -253,6 +254,16 @@ class ModelUnavailable(ServiceError):
         super().__init__(f"model {where} cannot be loaded ({reason}); see: longwatch doctor")
         self.where = where
         self.reason = reason
+
+
+class LayoutChanges(ServiceError):
+    def __init__(self, model_id: str, *, serving: str) -> None:
+        super().__init__(
+            f"{model_id} has another stream layout than {serving}, so it looks at streams in "
+            "another way; restart the services to change over, or run: longwatch promote --back"
+        )
+        self.model_id = model_id
+        self.serving = serving
 
 
 class ModelServerError(ServiceError):

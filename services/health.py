@@ -1,7 +1,7 @@
 """The HTTP face of a process for whoever looks after it: is it alive, ready, and how it does.
 
     /v1/live    200 while the process runs
-    /v1/ready   200 when it can work, else 503 with the reason
+    /v1/ready   200 when it can work, with what is not as was wanted; else 503 with the reason
     /metrics    Prometheus' text format
 
 Errors are problem details (RFC 9457). Nothing secret is told, and nothing can be changed.
@@ -10,7 +10,7 @@ Errors are problem details (RFC 9457). Nothing secret is told, and nothing can b
 import asyncio
 import json
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ class Face:
     """What is replied to a request, given its method and path. Knows no sockets."""
 
     def __init__(self, service: str, metrics: Metrics, readiness: Readiness) -> None:
-        self._service = service
+        self.service = service
         self.metrics = metrics
         self._readiness = readiness
 
@@ -53,14 +53,16 @@ class Face:
         why_not = self._readiness.why_not()
         if why_not is not None:
             return problem(HTTPStatus.SERVICE_UNAVAILABLE, why_not)
-        return self._state("ready")
+        return self._state("ready", self._readiness.warnings())
 
     def _measured(self) -> Reply:
         return Reply(HTTPStatus.OK, PROMETHEUS, self.metrics.exposition())
 
-    def _state(self, state: str) -> Reply:
-        body = json.dumps({"service": self._service, "state": state}).encode()
-        return Reply(HTTPStatus.OK, JSON, body)
+    def _state(self, state: str, warnings: Mapping[str, str] | None = None) -> Reply:
+        told: dict[str, object] = {"service": self.service, "state": state}
+        if warnings:
+            told["warnings"] = dict(warnings)
+        return Reply(HTTPStatus.OK, JSON, json.dumps(told).encode())
 
 
 def problem(status: HTTPStatus, detail: str, **more: Any) -> Reply:

@@ -35,28 +35,28 @@ log = logging.getLogger(__name__)
 class IndexKeeper:
     """Handles the records of the topic `clips`.
 
-    Without an index it opens that of the model which wrote last, once there is one, and changes
-    over when another model writes.
+    `given` is asked which index that is, since it belongs to the model that serves. Without it,
+    that of the model which wrote last is opened, and another one when another model writes.
     """
 
     def __init__(
         self,
-        opened: OpenedIndex | None,
+        given: Callable[[], OpenedIndex] | None,
         record: Record,
         directory: Path,
         *,
         monotonic_ns: Callable[[], int],
         tracer: Tracer | None = None,
     ) -> None:
-        self._is_given = opened is not None
-        self._opened = opened
+        self._given = given
+        self._opened: OpenedIndex | None = None
         self._record = record
         self._directory = directory
         self._monotonic_ns = monotonic_ns
         self._tracer = tracer or CarryingTracer()
         self._saved: Mark | None = None
         self._saved_at_ns = monotonic_ns()
-        _say_if_rebuilt(opened)
+        self._take_given()
 
     def prepare(self, record: bus.Record) -> None:
         """Nothing can be done ahead."""
@@ -90,15 +90,22 @@ class IndexKeeper:
             self._saved = self._opened.index.mark
 
     def _catch_up(self) -> None:
+        self._take_given()
         if self._opened is None:
             self._open()
-        elif catch_up(self._opened.index, self._record).foreign and not self._is_given:
+        elif catch_up(self._opened.index, self._record).foreign and self._given is None:
             newest = newest_vectors(self._record)
             if newest is not None and newest.model_id != self._opened.index.embedder_id:
                 self._open()
         if self._monotonic_ns() - self._saved_at_ns >= SAVE_EVERY_NS:
             self.save()
             self._saved_at_ns = self._monotonic_ns()
+
+    def _take_given(self) -> None:
+        """Take over the index that is given by now."""
+        if self._given is not None and self._opened is not (given := self._given()):
+            self._saved, self._opened = None, given
+            _say_if_rebuilt(given)
 
     def _open(self) -> None:
         newest = newest_vectors(self._record)

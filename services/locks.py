@@ -5,7 +5,7 @@ Three kinds of files, each locked with flock, which the system lets go of howeve
     DATA/lock            `up` holds it alone; services that run one by one share it
     DATA/lock.SERVICE    whoever is that service holds it alone; on Kafka, whose consumer groups
                          divide the work, any number of `analyse` share theirs
-    DATA/lock.backfill   a back-fill holds it alone
+    DATA/lock.backfill   a back-fill holds it alone, and whoever writes notes anew DATA/lock.renote
 
 So `up` excludes all others, a service excludes `up` and, mostly, its own like, and a process that
 only looks takes a lock for an instant, which keeps nobody from anything for long.
@@ -75,6 +75,18 @@ def backfilling(settings: Settings) -> Generator[None]:
     """
     path = settings.lock_path_of("backfill")
     with _locked(settings, path, fcntl.LOCK_EX, holder="another longwatch backfill"):
+        yield
+
+
+@contextmanager
+def renoting(settings: Settings) -> Generator[None]:
+    """Be the one who writes notes anew, beside whatever services.
+
+    Raises:
+        DataDirectoryBusy, DataDirectoryUnusable
+    """
+    path = settings.lock_path_of("renote")
+    with _locked(settings, path, fcntl.LOCK_EX, holder="another longwatch renote"):
         yield
 
 

@@ -5,11 +5,13 @@ import threading
 from collections.abc import Callable, Collection
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 
 from memory.errors import StoreError
 from memory.forgetting import finish_forgetting
 from memory.index import ClipSearch
 from memory.values import DAY_NS
+from models.errors import WeightsSwapped
 from services.alerts.courier import LOOK_EVERY_S, Courier
 from services.alerts.judging import Judge
 from services.alerts.keeper import RuleKeeper
@@ -29,6 +31,7 @@ from services.progress import PAUSED, cursor_of
 from services.remember import Rememberer
 from services.requests import (
     Answered,
+    BackTested,
     BackTestRequest,
     OnText,
     Request,
@@ -42,6 +45,7 @@ from services.room import SelfClearingFootage
 from services.signing import secret_of
 from services.summaries.keeper import SummaryKeeper
 from services.threads import repeated
+from services.weights import Held
 from services.wiring import Stores, WatchingEngine, now_ns, rules_of
 from services.worker import Worker
 from streaming.bus import Bus
@@ -98,24 +102,27 @@ def footage_of(parts: Parts) -> FootageStore:
     return SelfClearingFootage(stores.settings.footage, record=stores.record, metrics=parts.metrics)
 
 
+Serving = Callable[[], WatchingEngine]
+"""The engine that serves just now; whoever asks keeps it until his piece of work is done."""
+
+
 def analyst_of(
-    parts: Parts, engine: WatchingEngine, decoding: Decoding, *, turn: Turn = nullcontext
+    parts: Parts, serving: Serving, decoding: Decoding, *, turn: Turn = nullcontext
 ) -> Worker[Sampled]:
     """Analysis, whose calls of the model wait for their turn."""
     bus, metrics = parts.bus, parts.metrics
-    metrics.model(engine)
     return Worker(
         Service.ANALYSE,
         bus=bus,
         consumer=bus.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
-        handler=analysis(parts, engine, decoding, turn=turn),
+        handler=analysis(parts, serving, decoding, turn=turn),
         metrics=metrics,
     )
 
 
 def analysis(
     parts: Parts,
-    engine: WatchingEngine,
+    serving: Serving,
     decoding: Decoding,
     *,
     turn: Turn = nullcontext,
@@ -124,21 +131,22 @@ def analysis(
     """What analysis does with its messages, whoever brings them."""
     stores, metrics = parts.stores, parts.metrics
     metrics.decoder(decoding)
+
+    def rememberer() -> Rememberer:
+        return Rememberer(
+            engine=serving(),
+            record=stores.record,
+            tokens=stores.tokens,
+            bus=parts.bus,
+            turn=turn,
+            metrics=metrics,
+        )
+
     return kind(
         record=stores.record,
         footage=stores.footage,
-        rememberer=PatientRememberer(
-            Rememberer(
-                engine=engine,
-                record=stores.record,
-                tokens=stores.tokens,
-                bus=parts.bus,
-                turn=turn,
-                metrics=metrics,
-            ),
-            monotonic_ns=parts.clock.monotonic_ns,
-        ),
-        sampling=Sampling(policy_of(engine.layout), decoding),
+        rememberer=PatientRememberer(rememberer, monotonic_ns=parts.clock.monotonic_ns),
+        sampling=Sampling(policy_of(serving().layout), decoding),
         pressure=BackPressure(
             stores.record,
             Limit(stores.settings.when_behind, stores.settings.behind_s),
@@ -159,21 +167,24 @@ def indexer_of(parts: Parts, keeper: IndexKeeper) -> Worker[None]:
 
 
 def keeper_of(
-    parts: Parts, engine: WatchingEngine, *, turn: Turn = nullcontext
+    parts: Parts, serving: Serving, *, turn: Turn = nullcontext
 ) -> Worker[ClipRemembered]:
     """Rules, whose calls of the model wait for their turn."""
     stores, bus, metrics = parts.stores, parts.bus, parts.metrics
-    metrics.model(engine)
-    judge = Judge(
-        engine=engine, record=stores.record, tokens=stores.tokens, turn=turn, metrics=metrics
-    )
+
+    @lru_cache(1)
+    def judge(engine: WatchingEngine) -> Judge:
+        return Judge(
+            engine=engine, record=stores.record, tokens=stores.tokens, turn=turn, metrics=metrics
+        )
+
     return Worker(
         Service.ALERTS,
         bus=bus,
         consumer=bus.consumer(TOPIC_CLIPS, group=Service.ALERTS),
         handler=RuleKeeper(
             book=rules_of(stores),
-            judge=judge,
+            judge=lambda: judge(serving()),
             record=stores.record,
             monotonic_ns=parts.clock.monotonic_ns,
             metrics=metrics,
@@ -220,35 +231,64 @@ def summariser_of(parts: Parts) -> Worker[None]:
     )
 
 
+Index = Callable[[], ClipSearch]
+"""Gives the index of an engine's vectors, up to date."""
+
+
 def resident_of(
     parts: Parts,
-    engine: WatchingEngine,
-    index: Callable[[], ClipSearch],
+    serving: Callable[[], Held[Index]],
     *,
+    look: Callable[[], None] = lambda: None,
     turn: Turn = nullcontext,
     on_listening: Callable[[], None] = lambda: None,
 ) -> Resident:
-    """Answers through the socket; `index` is asked for before each question."""
+    """Answers through the socket, each with what serves when its turn has come.
+
+    Where the model's servers have other weights by then, `look` is to find these, too, and the
+    question is answered by them: none of its words was said yet.
+    """
     stores, metrics = parts.stores, parts.metrics
-    metrics.model(engine)
+
+    def answered(request: Request, on_text: OnText) -> Result:
+        if isinstance(request, BackTestRequest):
+            engine = serving().engine
+            return back_tested(request, stores, engine, on_text=on_text, turn=turn)
+        with turn(), metrics.timed(Stage.ANSWER):
+            held = serving()
+            try:
+                return by(held, request, on_text)
+            except WeightsSwapped:
+                look()
+                if (now := serving()).engine is held.engine:
+                    raise
+                return by(now, request, on_text)
+
+    def by(held: Held[Index], request: Request, on_text: OnText) -> Result:
+        return respond(
+            *(request, stores, held.engine, held.other()), on_text=on_text, tracer=metrics.tracer
+        )
 
     def measured(request: Request, on_text: OnText) -> Result:
         outcome = "failed"
         try:
-            if isinstance(request, BackTestRequest):
-                result = back_tested(request, stores, engine, on_text=on_text, turn=turn)
-                outcome = "tried"
-                return result
-            with turn(), metrics.timed(Stage.ANSWER):
-                result = respond(
-                    request, stores, engine, index(), on_text=on_text, tracer=metrics.tracer
-                )
-            outcome = result.answer.verdict.value if isinstance(result, Answered) else "searched"
+            result = answered(request, on_text)
+            outcome = outcome_of(result)
         finally:
             metrics.answered(outcome)
         return result
 
     return Resident(stores.settings, measured, on_listening=on_listening)
+
+
+def outcome_of(result: Result) -> str:
+    match result:
+        case Answered():
+            return result.answer.verdict.value
+        case BackTested():
+            return "tried"
+        case _:
+            return "searched"
 
 
 def trim(bus: Bus) -> None:

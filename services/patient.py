@@ -17,7 +17,8 @@ from datetime import datetime
 
 from memory.unwritten import UnwrittenNote
 from models.errors import ModelServerAway, ModelServerFailed
-from services.remember import Rememberer, SeenClip
+from services.remember import Rememberer
+from services.seen_clips import SeenClip
 from services.windows import CollectedClip
 from streaming.messages import NS_PER_S, Span
 
@@ -46,7 +47,10 @@ class Waiting:
 class PatientRememberer:
     """Remembers clips, of which some wait for their notes. Not for several threads."""
 
-    def __init__(self, rememberer: Rememberer, *, monotonic_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, rememberer: Callable[[], Rememberer], *, monotonic_ns: Callable[[], int]
+    ) -> None:
+        """`rememberer` is asked for before each clip, since it belongs to the model that serves."""
         self._rememberer = rememberer
         self._monotonic_ns = monotonic_ns
         self._waiting: dict[str, deque[Waiting]] = {}
@@ -61,7 +65,7 @@ class PatientRememberer:
         return sum(map(len, self._waiting.values()))
 
     def announce(self, clip_id: str, span: Span) -> None:
-        self._rememberer.announce(clip_id, span)
+        self._rememberer().announce(clip_id, span)
 
     def remember(self, clip: CollectedClip, *, epoch_at: datetime) -> None:
         """Remember a clip now, or have it wait after those of its stream.
@@ -73,7 +77,7 @@ class PatientRememberer:
         if len(self) >= MOST_WAITING:
             self._write_first()
         later = stream_id in self._waiting or not self._may_ask()
-        seen = self._rememberer.remember(clip, epoch_at=epoch_at, later=later)
+        seen = self._rememberer().remember(clip, epoch_at=epoch_at, later=later)
         if seen is None:
             return
         self._waiting.setdefault(stream_id, deque()).append(Waiting(seen, clip.needs_offset))
@@ -124,16 +128,16 @@ class PatientRememberer:
             del self._waiting[first.seen.span.stream_id]
 
     def _write_or_set_aside(self, waiting: Waiting) -> None:
-        others_work = waiting.failures >= MOST_FAILURES and self._rememberer.works_before(
+        others_work = waiting.failures >= MOST_FAILURES and self._rememberer().works_before(
             waiting.seen
         )
         try:
-            self._rememberer.write(waiting.seen)
+            self._rememberer().write(waiting.seen)
         except ModelServerFailed as error:
             waiting.failures += 1
             if not others_work:
                 raise
-            self._rememberer.set_aside(waiting.seen, error)
+            self._rememberer().set_aside(waiting.seen, error)
             self._aside = None
             self._wait_aside()
 
@@ -148,11 +152,11 @@ class PatientRememberer:
         if self._monotonic_ns() < self._aside_again_at_ns:
             return
         if self._aside is None:
-            self._aside = deque(self._rememberer.unwritten())
+            self._aside = deque(self._rememberer().unwritten())
         if not self._aside:
             return
         try:
-            self._rememberer.write_unwritten(self._aside[0])
+            self._rememberer().write_unwritten(self._aside[0])
         except ModelServerAway as error:
             log.warning("%d clips stay aside: %s", len(self._aside), error)
             self._aside.rotate(-1)

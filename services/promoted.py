@@ -41,10 +41,18 @@ def served_model(settings: Settings) -> Path:
     Raises:
         StoreError: what was promoted cannot be read.
     """
+    serving = serving_promotion(settings)
+    return settings.model if serving is None else folder_of(settings, serving.model_id)
+
+
+def serving_promotion(settings: Settings) -> Promotion | None:
+    """Since when which checkpoint serves; None where that is not one that was promoted.
+
+    Raises:
+        StoreError: what was promoted cannot be read.
+    """
     promotions = read_promotions(settings).promotions
-    if is_named(settings) or not promotions:
-        return settings.model
-    return folder_of(settings, promotions[-1].model_id)
+    return None if is_named(settings) or not promotions else promotions[-1]
 
 
 def folder_of(settings: Settings, model_id: str) -> Path:

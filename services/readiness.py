@@ -1,7 +1,8 @@
 """Whether a process is ready to work, and if not, why: what `/v1/ready` tells.
 
 A process needs several things at once, each known by a name: its stores, its model, its socket.
-Whoever has one says so, and whoever misses it again says why.
+Whoever has one says so, and whoever misses it again says why. Who can work, and yet not as was
+wanted, warns.
 """
 
 import threading
@@ -22,6 +23,7 @@ class Readiness:
         self._monotonic_ns = monotonic_ns
         self._changed = threading.Lock()
         self._missing: dict[str, str] = {"service": "it is starting"}
+        self._warnings: dict[str, str] = {}
         self._looked_ns: int | None = None
 
     def has(self, what: str) -> None:
@@ -33,6 +35,17 @@ class Readiness:
         with self._changed:
             self._missing[what] = reason
             self._metrics.ready(is_ready=False)
+
+    def warns(self, what: str, reason: str | None) -> None:
+        """Something is not as was wanted, and work goes on; None: it is well again."""
+        with self._changed:
+            self._warnings.pop(what, None)
+            if reason is not None:
+                self._warnings[what] = reason
+
+    def warnings(self) -> dict[str, str]:
+        with self._changed:
+            return dict(self._warnings)
 
     def looked(self) -> None:
         """Somebody looked at the engines just now; from the first look on it has to go on."""

@@ -11,7 +11,7 @@ needed for it is stored, or small (`SeenClip`).
 import logging
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
@@ -37,10 +37,11 @@ from models.errors import (
     UnparsableReply,
     UnusableFrames,
 )
-from models.schemas import Note, NoteEvent
+from models.schemas import Note
 from services import tracing
 from services.logs import about
 from services.metrics import Metrics, Stage
+from services.seen_clips import SeenClip, noted_event, seen_of
 from services.tracing import TraceContext, continuing
 from services.windows import CollectedClip
 from streaming.bus import Bus
@@ -50,41 +51,18 @@ from streaming.messages import (
     ClipNote,
     ClipRemembered,
     GapReason,
-    NotedEvent,
     Span,
     StreamGap,
     clip_id_of,
-    wall_time,
 )
 
 PROBE = "What happened?"
 PREVIOUS_NOTES = 2  # what the model is told of the time before a clip
-SHORTEST_EVENT_NS = NS_PER_S // 1000  # a model may name an instant; a span cannot be empty
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class SeenClip:
-    """A clip whose tokens are stored, and whose note is still to be written.
-
-    vector_V   None of a model that makes none of pictures
-    tokens     None where they are to be read from the store
-    """
-
-    clip_id: str
-    span: Span
-    epoch_at: datetime
-    frame_count: int
-    token_count: int
-    vector_V: NDArray[np.float32] | None
-    thinned: bool
-    traces: tuple[TraceContext, ...]
-    tokens: ClipTokens | None
-
-    @property
-    def ends_at(self) -> datetime:
-        return wall_time(self.epoch_at, self.span.end_ns)
+Describe = Callable[[ClipTokens, Sequence[ClipNote], LeadIn | None], Note]
+"""Has a clip described, as the notes before it and the end of the clip before suggest."""
 
 
 class Rememberer:
@@ -143,7 +121,7 @@ class Rememberer:
             ModelServerAway: still; nothing was written.
         """
         with self._tracing(seen.clip_id, seen.span, seen.traces):
-            self._write(seen)
+            self._write(self._read_again(seen))
 
     def works_before(self, seen: SeenClip) -> bool:
         """Whether the model still does what it did before a clip: describe the one before it."""
@@ -171,12 +149,11 @@ class Rememberer:
         one = UnwrittenNote(
             clip_id=seen.clip_id,
             span=seen.span,
-            has_picture_vector=seen.vector_V is not None,
             reason=str(error),
         )
         self._unwritten.put(one)
         try:
-            self._put(seen, Note(text=""), reach_ns=0)
+            self._put(self._read_again(seen), Note(text=""), reach_ns=0)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(seen.clip_id)
             self._unwritten.remove(one)
@@ -196,26 +173,38 @@ class Rememberer:
         Raises:
             ModelServerAway: still; nothing was written.
         """
-        note, vectors = self._record.clip(one.clip_id), self._record.vectors_of(one.clip_id)
-        if note is not None and vectors is not None and self._reads(note):
-            seen = SeenClip(
-                clip_id=one.clip_id,
-                span=note.span,
-                epoch_at=note.epoch_at,
-                frame_count=note.frame_count,
-                token_count=note.token_count,
-                vector_V=vectors.visual_vector if one.has_picture_vector else None,
-                thinned=note.thinned,
-                traces=(),
-                tokens=None,
-            )
-            with self._tracing(seen.clip_id, seen.span, seen.traces):
-                self._put_and_announce(seen)
+        note = self._record.clip(one.clip_id)
+        if note is not None and self._reads(note):
+            with self._tracing(note.clip_id, note.span, ()):
+                self._put_and_announce(self._read_again(seen_of(note)))
         self._unwritten.remove(one)
 
     def _reads(self, note: ClipNote) -> bool:
         made_by = (note.layout_id, note.encoder_id)
         return made_by == (self._engine.layout_id, self._engine.encoder_id)
+
+    def rewrite(self, old: ClipNote) -> None:
+        """Write the note and the vectors of a clip anew, from its stored tokens alone.
+
+        Nothing is announced, since who follows the record finds there what is new. On an error all
+        is as it was.
+
+        Raises:
+            TokensMissing, DamagedTokens, ForeignTokens, SpanForgotten, UnknownStream
+            UnparsableReply, PromptTooLong, ModelServerError
+        """
+        with self._tracing(old.clip_id, old.span, ()):
+            tokens = self._got(old.clip_id)
+            self._put_note(self._seen_in(seen_of(old), tokens), self._words)
+
+    def _read_again(self, seen: SeenClip) -> SeenClip:
+        """A clip that waited, as the model that serves by now sees it."""
+        tokens = self._stored(seen.clip_id)
+        return replace(seen, vector_V=None) if tokens is None else self._seen_in(seen, tokens)
+
+    def _seen_in(self, seen: SeenClip, tokens: ClipTokens) -> SeenClip:
+        with self._turn():
+            return replace(seen, tokens=tokens, vector_V=self._engine.clip_vector(tokens))
 
     def _see(self, clip_id: str, clip: CollectedClip, epoch_at: datetime) -> SeenClip:
         encoded = self._encode(clip)
@@ -227,6 +216,7 @@ class Rememberer:
             epoch_at=epoch_at,
             frame_count=len(clip.frames),
             token_count=len(encoded.tokens.tokens_KD),
+            encoder_id=encoded.tokens.encoder_id,
             vector_V=encoded.vector_V,
             thinned=clip.thinned,
             traces=clip.traces,
@@ -240,7 +230,7 @@ class Rememberer:
     def _put_and_announce(self, seen: SeenClip) -> bool:
         """False where the clip was forgotten meanwhile."""
         try:
-            self._put_note(seen)
+            self._put_note(seen, self._words_if_any)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(seen.clip_id)
             return False
@@ -260,23 +250,27 @@ class Rememberer:
         self._record.put_gap(StreamGap(span=span, reason=GapReason.CORRUPT))
         self._metrics.gap(span.stream_id, GapReason.CORRUPT.value)
 
-    def _put_note(self, seen: SeenClip) -> None:
+    def _put_note(self, seen: SeenClip, describe: Describe) -> None:
         before = self._record.last_clips(
             seen.span.stream_id, before_ns=seen.span.start_ns, limit=PREVIOUS_NOTES
         )
         lead_in = self._lead_in(seen.span, before)
         try:
-            self._put_described(seen, before, lead_in)
+            self._put_described(seen, before, lead_in, describe)
         except SpanForgotten:
             if lead_in is None:
                 raise
-            self._put_described(seen, before[:-1], None)
+            self._put_described(seen, before[:-1], None, describe)
 
     def _put_described(
-        self, seen: SeenClip, before: Sequence[ClipNote], lead_in: LeadIn | None
+        self,
+        seen: SeenClip,
+        before: Sequence[ClipNote],
+        lead_in: LeadIn | None,
+        describe: Describe,
     ) -> None:
-        tokens = seen.tokens or self._stored(seen.clip_id)
-        note = Note(text="") if tokens is None else self._describe(tokens, before, lead_in)
+        tokens = seen.tokens
+        note = Note(text="") if tokens is None else describe(tokens, before, lead_in)
         self._put(seen, note, reach_ns=round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0)
 
     def _put(self, seen: SeenClip, note: Note, *, reach_ns: int) -> None:
@@ -292,7 +286,7 @@ class Rememberer:
             frame_count=seen.frame_count,
             token_count=seen.token_count,
             layout_id=self._engine.layout_id,
-            encoder_id=self._engine.encoder_id,
+            encoder_id=seen.encoder_id,
             model_id=self._engine.model_id,
             thinned=seen.thinned,
         )
@@ -329,15 +323,18 @@ class Rememberer:
     def _stored(self, clip_id: str) -> ClipTokens | None:
         """What is stored of a clip; None, and a word, where that cannot be read any more."""
         try:
-            stored = self._tokens.get(
-                clip_id, layout_id=self._engine.layout_id, encoder_id=self._engine.encoder_id
-            )
+            return self._got(clip_id)
         except (TokensMissing, DamagedTokens, ForeignTokens) as error:
             log.warning("described without its pictures: %s", error, extra=about(clip_id=clip_id))
             return None
+
+    def _got(self, clip_id: str) -> ClipTokens:
+        """Raises TokensMissing, DamagedTokens, ForeignTokens."""
+        layout_id, encoder_id = self._engine.layout_id, self._engine.encoder_id
+        stored = self._tokens.get(clip_id, layout_id=layout_id, encoder_id=encoder_id)
         return clip_tokens(stored)
 
-    def _describe(
+    def _words(
         self, tokens: ClipTokens, before: Sequence[ClipNote], lead_in: LeadIn | None
     ) -> Note:
         previous = [note.text for note in before]
@@ -347,6 +344,12 @@ class Rememberer:
         except PromptTooLong:
             with self._turn(), self._metrics.timed(Stage.DESCRIBE):
                 return self._engine.describe(tokens, previous=[], lead_in=lead_in)
+
+    def _words_if_any(
+        self, tokens: ClipTokens, before: Sequence[ClipNote], lead_in: LeadIn | None
+    ) -> Note:
+        try:
+            return self._words(tokens, before, lead_in)
         except (UnparsableReply, RequestRefused) as error:
             said = about(clip_id=tokens.clip_id)
             log.warning("%s: remembered without words: %s", tokens.clip_id, error, extra=said)
@@ -355,18 +358,6 @@ class Rememberer:
     def _vector(self, text: str) -> NDArray[np.float32]:
         with self._turn():
             return self._engine.embed([text])[0]
-
-
-def noted_event(event: NoteEvent, clip: Span, *, reach_ns: int = 0) -> NotedEvent:
-    """The event in media time, within its clip and `reach_ns` before it."""
-    start_ns, end_ns = (
-        clip.start_ns + round(seconds * NS_PER_S) for seconds in (event.start_s, event.end_s)
-    )
-    earliest_ns = max(0, clip.start_ns - reach_ns)
-    start_ns = max(earliest_ns, min(start_ns, clip.end_ns - SHORTEST_EVENT_NS))
-    end_ns = max(start_ns + 1, min(max(end_ns, start_ns + SHORTEST_EVENT_NS), clip.end_ns))
-    span = Span(stream_id=clip.stream_id, start_ns=start_ns, end_ns=end_ns)
-    return NotedEvent(span=span, text=event.text)
 
 
 def stored_tokens(clip_id: str, tokens: ClipTokens) -> StoredTokens:

@@ -33,6 +33,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from memory.errors import StoreError
 from services.console import OURS
 from services.errors import AnswerBrokenOff, AnswerFailed, BadRequest
 from services.requests import (
@@ -77,7 +78,6 @@ class Resident:
         on_listening: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
-        self._model = model_of(settings)  # as it was loaded: another may be promoted meanwhile
         self._respond = respond
         self._on_listening = on_listening
         self._stop = threading.Event()
@@ -158,11 +158,18 @@ class Resident:
         """Why the client is to see for itself, if it is."""
         if self._stop.is_set():
             return "the service stops"
-        if request.model not in (None, self._model):
-            return "another model was loaded"
+        if request.model is not None and not self._serves(request.model):
+            return "another model serves"
         if request.asked_at.utcoffset() != now_at().utcoffset():
             return "the service is in another time zone"
         return None
+
+    def _serves(self, model: str) -> bool:
+        """Whether a model that was named is the one that serves by now."""
+        try:
+            return model == model_of(self._settings)
+        except StoreError:
+            return False
 
     def _answer(self, request: Request, is_gone: Callable[[], bool], tell: Tell) -> None:
         """Reply, in a thread that answers. `tell` neither waits nor raises."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
-from memory.index import ClipSearch
 from services.capture import Supervisor
 from services.console import OURS
 from services.errors import WorkerCrashed
@@ -22,7 +22,9 @@ from services.locks import Service, serving, standing_in
 from services.metrics import Metrics
 from services.observing import LOOK_EVERY_S, Observer
 from services.parts import (
+    Index,
     Parts,
+    Serving,
     analyst_of,
     indexer_of,
     keep_rules,
@@ -37,7 +39,9 @@ from services.serving import url_of
 from services.settings import Settings
 from services.starting import Starting, Stopped
 from services.threads import repeated
+from services.told_weights import Telling, WeightsBook, looked_after
 from services.turns import Turns
+from services.weights import Weights
 from services.wiring import (
     LoadEngine,
     WatchingEngine,
@@ -53,6 +57,8 @@ from streaming.clock import WallClock
 
 TRIM_EVERY_S = 600.0
 FOLLOW_EVERY_S = 2.0  # so that no question finds much to catch up with
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -154,11 +160,32 @@ class Alone:
     readiness: Readiness
     face: Face
 
-    def engine(self) -> WatchingEngine:
+    @contextmanager
+    def weights(self, belonging: Callable[[WatchingEngine], T]) -> Generator[Weights[T]]:
+        """The model that serves, with what belongs to it; looked after meanwhile.
+
+        Raises:
+            Stopped, ModelUnavailable
+        """
         self.readiness.misses("model", "it is being loaded")
-        engine = self.load_engine(self.parts.stores.settings)
+        stores = self.parts.stores
+        book = WeightsBook(stores.record.documents, now_at=now_at)
+        telling = Telling(
+            self.face.service, book, metrics=self.parts.metrics, readiness=self.readiness
+        )
+        weights = Weights(
+            *(stores.settings, self.load_engine, belonging, telling.tell),
+            patiently=lambda make: self.starting.until_there("record", make),
+        )
         self.readiness.has("model")
-        return engine
+        with looked_after(weights, telling):
+            yield weights
+
+    @contextmanager
+    def engine(self) -> Generator[Serving]:
+        """The same with nothing beside it."""
+        with self.weights(lambda engine: None) as weights:
+            yield weights.engine
 
 
 def capture(alone: Alone, stop: threading.Event) -> None:
@@ -176,10 +203,12 @@ def capture(alone: Alone, stop: threading.Event) -> None:
 
 def analyse(alone: Alone, stop: threading.Event) -> None:
     decoding = open_decoding(alone.parts.stores.settings)
-    engine = alone.engine()
-    worker = alone.starting.until_there("bus", lambda: analyst_of(alone.parts, engine, decoding))
-    alone.readiness.has("service")
-    worker.run(stop)
+    with alone.engine() as serving:
+        worker = alone.starting.until_there(
+            "bus", lambda: analyst_of(alone.parts, serving, decoding)
+        )
+        alone.readiness.has("service")
+        worker.run(stop)
 
 
 def index(alone: Alone, stop: threading.Event) -> None:
@@ -200,33 +229,37 @@ def index(alone: Alone, stop: threading.Event) -> None:
 
 
 def answer(alone: Alone, stop: threading.Event) -> None:
-    stores, engine = alone.parts.stores, alone.engine()
-    followed = alone.starting.until_there(
-        "record", lambda: FollowedIndex(open_index(stores, engine), stores.record)
-    )
-    answer_from(followed.up_to_date, alone, engine, stop)
+    stores = alone.parts.stores
+
+    def followed(engine: WatchingEngine) -> Index:
+        return FollowedIndex(open_index(stores, engine), stores.record).up_to_date
+
+    answer_from(followed, alone, stop)
 
 
 def answer_from(
-    index: Callable[[], ClipSearch], alone: Alone, engine: WatchingEngine, stop: threading.Event
+    index_of: Callable[[WatchingEngine], Index], alone: Alone, stop: threading.Event
 ) -> None:
     """Answer with an index that is brought up to date whenever it is asked for."""
-    resident = resident_of(
-        *(alone.parts, engine, index),
-        turn=Turns().turn,
-        on_listening=lambda: alone.readiness.has("service"),
-    )
-    with repeated("follow", index, every_s=FOLLOW_EVERY_S):
-        resident.run(stop)
+    with alone.weights(index_of) as weights:
+        alone.starting.until_there("index", lambda: weights.now.other())
+        resident = resident_of(
+            *(alone.parts, lambda: weights.now),
+            look=weights.look,
+            turn=Turns().turn,
+            on_listening=lambda: alone.readiness.has("service"),
+        )
+        with repeated("follow", lambda: weights.now.other(), every_s=FOLLOW_EVERY_S):
+            resident.run(stop)
     if not stop.is_set():
         raise WorkerCrashed(Service.ANSWER, reason="it cannot make its socket; see above")
 
 
 def alerts(alone: Alone, stop: threading.Event) -> None:
-    engine = alone.engine()
-    worker = alone.starting.until_there("bus", lambda: keeper_of(alone.parts, engine))
-    alone.readiness.has("service")
-    keep_rules(alone.parts, worker, stop)
+    with alone.engine() as serving:
+        worker = alone.starting.until_there("bus", lambda: keeper_of(alone.parts, serving))
+        alone.readiness.has("service")
+        keep_rules(alone.parts, worker, stop)
 
 
 def summarise(alone: Alone, stop: threading.Event) -> None:

@@ -23,6 +23,7 @@ from services.locks import Service, alone
 from services.metrics import Metrics
 from services.observing import LOOK_EVERY_S, Observer
 from services.parts import (
+    Index,
     Parts,
     analyst_of,
     indexer_of,
@@ -40,10 +41,11 @@ from services.serving import url_of
 from services.settings import Settings
 from services.starting import Starting, Stopped
 from services.threads import Threads, repeated
+from services.told_weights import Telling, WeightsBook, looked_after
 from services.turns import Turns
+from services.weights import Held, Weights
 from services.wiring import (
     LoadEngine,
-    WatchingEngine,
     now_at,
     open_decoding,
     open_index,
@@ -183,41 +185,46 @@ class _Whole:
     def _watch(self, stop: threading.Event) -> None:
         """Load the model, then analyse, index, answer, alert and summarise until told to stop."""
         decoding = open_decoding(self._running.settings)
-        engine = self._running.load_engine(self._running.settings)
         with suppress(Stopped):
-            self._watch_with(engine, decoding, Starting(stop, self._readiness), stop)
+            self._watch_with(decoding, Starting(stop, self._readiness), stop)
 
-    def _watch_with(
-        self,
-        engine: WatchingEngine,
-        decoding: Decoding,
-        starting: Starting,
-        stop: threading.Event,
-    ) -> None:
+    def _watch_with(self, decoding: Decoding, starting: Starting, stop: threading.Event) -> None:
         parts, stores, turns = self._parts, self._parts.stores, Turns()
-        vectors = starting.until_there("record", lambda: open_index(stores, engine))
+        book = WeightsBook(stores.record.documents, now_at=now_at)
+        telling = Telling("up", book, metrics=parts.metrics, readiness=self._readiness)
+        weights = Weights(
+            *(self._running.settings, self._running.load_engine),
+            lambda engine: open_index(stores, engine),
+            telling.tell,
+            patiently=lambda make: starting.until_there("record", make),
+        )
         keeper = IndexKeeper(
-            vectors,
+            lambda: weights.now.other,
             stores.record,
             stores.settings.index_path,
             monotonic_ns=parts.clock.monotonic_ns,
             tracer=parts.metrics.tracer,
         )
         analyst = starting.until_there(
-            "bus", lambda: analyst_of(parts, engine, decoding, turn=turns.turn)
+            "bus", lambda: analyst_of(parts, weights.engine, decoding, turn=turns.turn)
         )
-        keeping = starting.until_there("bus", lambda: keeper_of(parts, engine, turn=turns.turn))
+        keeping = starting.until_there(
+            "bus", lambda: keeper_of(parts, weights.engine, turn=turns.turn)
+        )
         indexer = starting.until_there("bus", lambda: indexer_of(parts, keeper))
         summariser = starting.until_there("bus", lambda: summariser_of(parts))
         self._running.on_ready()
         self._readiness.has("service")
 
+        def serving() -> Held[Index]:
+            held = weights.now
+            return Held(held.engine, lambda: held.other.index)
+
         def answer(stop: threading.Event) -> None:
             """Read as another process would, so that reading keeps no writer waiting."""
             with opened(stores.settings) as reading:
-                resident_of(
-                    replace(parts, stores=reading), engine, lambda: vectors.index, turn=turns.turn
-                ).run(stop)
+                reads = replace(parts, stores=reading)
+                resident_of(reads, serving, look=weights.look, turn=turns.turn).run(stop)
 
         beside = [
             self._threads.start(Service.INDEX, indexer.run),
@@ -226,7 +233,8 @@ class _Whole:
             self._threads.start(Service.SUMMARISE, summariser.run),
         ]
         try:
-            analyst.run(stop)
+            with looked_after(weights, telling):
+                analyst.run(stop)
         finally:
             stop.set()
             for thread in beside:

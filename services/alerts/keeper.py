@@ -32,13 +32,16 @@ log = logging.getLogger(__name__)
 
 
 class RuleKeeper:
-    """Handles the records of the topic `clips`. `zone` is that of schedules."""
+    """Handles the records of the topic `clips`. `zone` is that of schedules.
+
+    `judge` is asked for before each look, since it belongs to the model that serves.
+    """
 
     def __init__(
         self,
         *,
         book: RuleBook,
-        judge: Judge,
+        judge: Callable[[], Judge],
         record: Record,
         monotonic_ns: Callable[[], int],
         metrics: Metrics,
@@ -118,7 +121,7 @@ class RuleKeeper:
         note = self._first_note(ahead)
         if note is None:
             return False
-        self._write(place, looked(rule, place.watch, note, self._judge, zone=self._zone))
+        self._write(place, looked(rule, place.watch, note, self._judge(), zone=self._zone))
         return True
 
     def _first_note(self, ahead: Span) -> ClipNote | None:

@@ -21,6 +21,7 @@ from services.index import FollowedIndex
 from services.locks import Service
 from services.logs import log_to
 from services.on_ray.cluster import Placement, connected, first_line, must_share, placed
+from services.parts import Index
 from services.run import Alone, answer_from
 from services.settings import Settings
 from services.wiring import open_shard, opened
@@ -127,17 +128,19 @@ def answer_on_ray(alone: Alone, placement: Placement, stop: threading.Event) -> 
     settings = alone.parts.stores.settings
     must_share("LONGWATCH_REDIS", settings.redis)
     with connected(placement.address):
-        engine = alone.engine()
-        index = ShardedIndex(settings, engine, placement)
-        alone.starting.until_there("shards", index.up_to_date)
 
-        def followed() -> ShardedIndex:
-            try:
-                index.up_to_date()
-            except ShardAway as error:
-                alone.readiness.misses("shards", error.reason)
-                raise
-            alone.readiness.has("shards")
-            return index
+        def sharded(engine: Engine) -> Index:
+            index = ShardedIndex(settings, engine, placement)
 
-        answer_from(followed, alone, engine, stop)
+            def followed() -> ShardedIndex:
+                try:
+                    index.up_to_date()
+                except ShardAway as error:
+                    alone.readiness.misses("shards", error.reason)
+                    raise
+                alone.readiness.has("shards")
+                return index
+
+            return followed
+
+        answer_from(sharded, alone, stop)

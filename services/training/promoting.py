@@ -1,5 +1,6 @@
 """Have another checkpoint serve, if it is no worse than the one that does, on what is held out."""
 
+import logging
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,14 +8,18 @@ from datetime import datetime
 from pathlib import Path
 
 from memory.datasets import HELD_OUT, DataSets
+from models.errors import ModelServerError
+from models.hot_swap import swap
 from models.intervals import Estimate
 from models.transformers_engine import TransformersEngine
 from services.errors import OutputUnusable
+from services.model_address import ServedBy
 from services.promoted import (
     Promotion,
     Promotions,
     folder_of,
     read_promotions,
+    served_model,
     write_promotions,
 )
 from services.settings import Settings
@@ -22,6 +27,8 @@ from services.training.errors import NothingHeldOut, NothingPromoted, WorseThanS
 from services.training.evaluating import evaluate, held_out
 from services.training.scoring import Scores, compared
 from services.wiring import Stores
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +70,9 @@ def compare(
     for folder, examples in held:
         beside = folder if folder.is_dir() else folder.parent
         for engine, so_far in zip((new, old), scores, strict=True):
-            seen = evaluate(engine, stores, examples, beside, with_blind=False).seen
-            so_far.join(seen, prefix=str(folder))
+            if examples:
+                seen = evaluate(engine, stores, examples, beside, with_blind=False).seen
+                so_far.join(seen, prefix=str(folder))
             done += len(examples)
             on_progress(done / (2 * count or 1))
     if not compared(*scores):
@@ -81,10 +89,10 @@ def sets_of(stores: Stores) -> list[Path]:
 def promote(
     settings: Settings, checkpoint: Path, model_id: str, result: Compared, *, now_at: datetime
 ) -> None:
-    """Copy a checkpoint into the data directory, and have it serve from the next start on.
+    """Copy a checkpoint into the data directory, and have it serve from now on.
 
     Raises:
-        WorseThanServing: nothing is changed.
+        WorseThanServing, ModelServerError: nothing is changed.
         OutputUnusable, StoreError
     """
     if result.worse:
@@ -101,6 +109,7 @@ def promote(
             unfinished.replace(folder)
     except OSError as error:
         raise OutputUnusable(folder, reason=str(error)) from error
+    swap_servers(settings, folder, back_to=served_model(settings))
     earlier = read_promotions(settings).promotions
     promotion = Promotion(model_id=model_id, promoted_at=now_at)
     write_promotions(settings, Promotions(promotions=(*earlier, promotion)))
@@ -110,10 +119,36 @@ def take_back(settings: Settings) -> str | None:
     """Have the checkpoint before serve again: its id, or None for the one that is shipped.
 
     Raises:
-        NothingPromoted, StoreError
+        NothingPromoted, ModelServerError, StoreError
     """
     earlier = read_promotions(settings).promotions[:-1]
     if not read_promotions(settings).promotions:
         raise NothingPromoted
+    before = folder_of(settings, earlier[-1].model_id) if earlier else settings.model
+    swap_servers(settings, before, back_to=served_model(settings))
     write_promotions(settings, Promotions(promotions=earlier))
     return earlier[-1].model_id if earlier else None
+
+
+def swap_servers(settings: Settings, folder: Path, *, back_to: Path) -> None:
+    """Have servers of our model, where it runs in such, serve a checkpoint: all of them, or none.
+
+    Raises:
+        SwapRefused, ModelServerAway, ModelServerDenied
+    """
+    address = settings.model_address
+    if address is None or address.served_by is not ServedBy.SGLANG:
+        return
+    key = None if settings.model_key is None else settings.model_key.get_secret_value()
+    done: list[str] = []
+    try:
+        for url in address.urls:
+            swap(url, folder.resolve(), key=key)
+            done.append(url)
+    except ModelServerError:
+        for url in done:
+            try:
+                swap(url, back_to.resolve(), key=key)
+            except ModelServerError as error:
+                log.error("%s", error)
+        raise

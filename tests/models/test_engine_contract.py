@@ -100,6 +100,15 @@ def test_vectors_are_of_unit_length_and_of_one_width(subject: Subject):
     assert np.linalg.norm(vectors, axis=1) == pytest.approx(1, abs=1e-5)
 
 
+def test_stored_tokens_give_the_vector_that_encoding_gave(subject: Subject):
+    made = subject.engine.encode(frames(LIGHT), TIMES_S)
+    again = subject.engine.clip_vector(made.tokens)
+
+    assert (again is None) == (made.vector_V is None)
+    if again is not None and made.vector_V is not None:
+        assert again.tobytes() == made.vector_V.tobytes()
+
+
 def test_a_text_is_nearest_to_itself(subject: Subject):
     texts_NV = subject.engine.embed(["a red car stops", "a red car stops", "a dog runs away"])
 
@@ -184,6 +193,7 @@ def test_tokens_of_another_make_are_refused(subject: Subject, made_by: str):
     calls: Sequence[Callable[[], object]] = (
         lambda: engine.judge(foreign, CLAIM),
         lambda: engine.describe(foreign, previous=[]),
+        lambda: engine.clip_vector(foreign),
         lambda: list(engine.answer(QUESTION, findings=FINDINGS, clips=[foreign])),
     )
 

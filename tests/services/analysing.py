@@ -101,7 +101,7 @@ def worker_of(
     analyst = StoppingAnalyst(
         record=record,
         footage=stores.footage,
-        rememberer=PatientRememberer(rememberer, monotonic_ns=clock.monotonic_ns),
+        rememberer=PatientRememberer(lambda: rememberer, monotonic_ns=clock.monotonic_ns),
         sampling=Sampling(policy_of(LAYOUT), Decoding()),
         pressure=BackPressure(
             record, Limit(stores.settings.when_behind, stores.settings.behind_s), clock

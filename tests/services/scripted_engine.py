@@ -53,6 +53,9 @@ class ScriptedEngine:
         )
         return EncodedClip(tokens, self.embed([seen_in(tokens)])[0])
 
+    def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
+        return self.embed([seen_in(clip)])[0]
+
     def describe(
         self, clip: ClipTokens, *, previous: Sequence[str], lead_in: LeadIn | None = None
     ) -> Note:

@@ -38,7 +38,7 @@ def test_analysis_that_comes_late_drops_the_oldest_and_catches_up(tmp_path: Path
         running = [threads.start("capture", supervisor_of(parts, stood_in=()).run)]
         try:
             until(threads, lambda: len(record.segments()) >= 5)
-            analyst = analyst_of(parts, ScriptedEngine(), Decoding())
+            analyst = analyst_of(parts, ScriptedEngine, Decoding())
             running.append(threads.start("analyse", analyst.run))
             until(threads, lambda: bool(record.clips()))
         finally:

@@ -14,6 +14,7 @@ from services.parts import Parts, resident_of
 from services.requests import Answered, AskRequest
 from services.settings import Settings, load_settings
 from services.tracing import context_of, headers, scope
+from services.weights import Held
 from services.wiring import now_at, open_index, opened, opened_bus, tracing_as, wall_clock
 from streaming.messages import TOPIC_SEGMENTS, Span
 from tests.services.analysing import memory_of
@@ -95,7 +96,7 @@ def test_a_question_is_a_trace_of_its_own(receiver: Receiver, settings: Settings
         index = open_index(stores, engine).index
         parts = Parts(stores, bus, wall_clock(), Metrics("answer"))
         parts.metrics.tracer = tracer
-        resident = resident_of(parts, engine, lambda: index)
+        resident = resident_of(parts, lambda: Held(engine, lambda: index))
         request = AskRequest(text="when: a bright light", asked_at=now_at())
         answer = resident._respond(request, lambda piece: None)
     assert isinstance(answer, Answered)

@@ -11,7 +11,8 @@ from memory.events import occurrences
 from models.engine import ClipTokens, EncodedClip
 from models.errors import UnparsableReply
 from models.schemas import Note, NoteEvent
-from services.remember import clip_tokens, noted_event, stored_tokens
+from services.remember import clip_tokens, stored_tokens
+from services.seen_clips import noted_event
 from services.settings import Settings
 from services.wiring import opened
 from streaming.messages import NS_PER_S

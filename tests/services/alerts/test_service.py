@@ -87,7 +87,7 @@ def test_a_rule_counts_for_what_is_yet_to_come(settings: Settings, light_film: P
 def keeper_of(stores: Stores) -> RuleKeeper:
     return RuleKeeper(
         book=book_of(stores),
-        judge=judge_of(stores),
+        judge=lambda: judge_of(stores),
         record=stores.record,
         monotonic_ns=lambda: 0,
         metrics=Metrics(),
@@ -155,7 +155,7 @@ def test_an_alert_ends_with_its_stream_though_no_clip_tells(stores: Stores) -> N
     assert book.advance(place, step(rule(), rule().condition, going_on, look))
     keeper = RuleKeeper(
         book=book,
-        judge=judge_of(stores),
+        judge=lambda: judge_of(stores),
         record=stores.record,
         monotonic_ns=lambda: next(times_ns, 2 * CLOSE_EVERY_NS),
         metrics=Metrics(),

@@ -70,14 +70,14 @@ class Wordless(TransformersEngine):
         raise UnparsableReply("note", "")
 
 
-def save_light_checkpoint(path: Path) -> None:
+def save_light_checkpoint(path: Path, *, seed: int = 0) -> None:
     """A model of some 100,000 parameters whose tokenizer knows the words."""
     notes = [Note(text=t, events=(NoteEvent(start_s=s, end_s=s + 1, text=t),)).as_reply()
              for t in TEXT_OF.values() for s in range(-3, 10)]  # fmt: skip
     prompts = [describe_prompt(["nothing happens"]), judge_prompt("x"), merge_prompt(3),
                fold_prompt(["nothing happens"]), "first last yes no"]  # fmt: skip
     words = train_tokenizer([*notes, *prompts] * 20, vocab_size=420)
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     config = LongwatchConfig(
         SiglipVisionConfig(
             hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,

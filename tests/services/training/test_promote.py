@@ -7,16 +7,29 @@ from pathlib import Path
 import pytest
 
 from memory.datasets import HELD_OUT, Example, turns_of
+from models.errors import SwapRefused
 from models.schemas import Note
 from models.transformers_engine import TransformersEngine
-from services.promoted import read_promotions, served_model
-from services.requests import model_of
+from services.promoted import (
+    Promotion,
+    Promotions,
+    read_promotions,
+    served_model,
+    write_promotions,
+)
+from services.requests import Answered, model_of
+from services.resident import ask_service
 from services.settings import SHIPPED_MODEL, Settings, load_settings
+from services.told_weights import WeightsBook, until_changed
 from services.training.errors import NothingHeldOut, WorseThanServing
-from services.training.promoting import Compared, compare, promote, sets_of
+from services.training.promoting import Compared, compare, promote, sets_of, take_back
 from services.training.scoring import Scores
-from services.wiring import load_engine, opened
+from services.up import Running, run_service
+from services.wiring import load_engine, now_at, opened
+from tests.models.faulty_server import Faulty, faulty
+from tests.services.asking import PATIENCE_S, ask_request, listens, until
 from tests.services.test_cli import as_json, run
+from tests.services.test_weights import working
 from tests.services.training.light import save_light_checkpoint
 from tests.services.training.test_commands import built, light_run
 
@@ -60,6 +73,28 @@ def test_the_copy_serves_whatever_becomes_of_the_folder(bare: Settings, tmp_path
         path.unlink()
 
     assert load_engine(bare).model_id == expected
+
+
+def test_the_servers_of_the_model_are_swapped_all_or_none(bare: Settings, checkpoint: Path) -> None:
+    result, refusal = Compared(scores(1), scores(1), 40), b'{"message": "another layout"}'
+    with faulty() as one, faulty((400, refusal), (200, b"{}")) as other:
+        servers = f"sglang+{one.url},{other.url}"
+        settings = load_settings(data=bare.data, model_url=servers, model_key="sesame")
+        with pytest.raises(SwapRefused, match="another layout"):
+            promote(settings, checkpoint, "light@1", result, now_at=AT)
+        assert swaps(one) == [settings.models_path / "light@1", SHIPPED_MODEL]
+        assert read_promotions(settings).promotions == ()
+
+        promote(settings, checkpoint, "light@1", result, now_at=AT)
+        assert served_model(settings).name == "light@1"
+        assert take_back(settings) is None
+        assert swaps(other)[-2:] == [settings.models_path / "light@1", SHIPPED_MODEL]
+        assert {headers["Authorization"] for _, headers, _ in one.asked} == {"Bearer sesame"}
+
+
+def swaps(server: Faulty) -> list[Path]:
+    """Which folders a server was to serve."""
+    return [Path(json.loads(body)["model_path"]) for _, _, body in server.asked]
 
 
 def test_a_worse_checkpoint_is_refused_and_changes_nothing(
@@ -126,6 +161,38 @@ def test_the_command_compares_with_the_one_that_serves(
     assert told["reads_stored_tokens"] is False
     assert told["gains"]["note calm recognised"]["high"] >= 0
     assert load_engine(bare).model_id == told["model_id"]
+
+
+def test_a_service_that_runs_changes_over_by_the_command_and_back(
+    light: Settings, checkpoint: Path, tmp_path: Path
+) -> None:
+    open_to_all = load_settings(data=light.data)
+    first, other, held = model_id(checkpoint), tmp_path / "other", calm_notes(tmp_path)
+    promote(open_to_all, checkpoint, first, Compared(scores(1), scores(1), 1), now_at=AT)
+    save_light_checkpoint(other, seed=1)
+    running = Running(open_to_all, load_engine)
+    with working(lambda stop: run_service(running, stop)):
+        until(lambda: listens(open_to_all))
+        done = light_run(open_to_all, "promote", str(other), "--set", str(held), "--json")
+        assert done.exit_code == 0, done.output
+        assert [one["model_id"] for one in as_json(done)["services"]] == [model_id(other)]
+        question = ask_request("what happens?")
+        answered = ask_service(open_to_all, question, on_text=lambda piece: None)
+        assert isinstance(answered, Answered)
+        assert answered.answer.model_id == model_id(other)
+
+        back = light_run(open_to_all, "promote", "--back", "--json")
+        assert [one["model_id"] for one in as_json(back)["services"]] == [first]
+        (weights,) = (open_to_all.models_path / model_id(other)).glob("*.safetensors")
+        weights.write_bytes(weights.read_bytes()[:1000])
+        promotions = read_promotions(open_to_all).promotions
+        broken = Promotion(model_id=model_id(other), promoted_at=AT.replace(year=2026))
+        write_promotions(open_to_all, Promotions(promotions=(*promotions, broken)))
+        with opened(open_to_all) as stores:
+            book = WeightsBook(stores.record.documents, now_at=now_at)
+            (told,) = until_changed(book, broken, within_s=PATIENCE_S)
+    assert (told.model_id, told.promotion) == (first, broken)
+    assert "cannot be loaded" in str(told.refused)
 
 
 def test_a_checkpoint_that_is_named_cannot_be_promoted_over(
