@@ -29,8 +29,8 @@ CARD, PAGE = "card.json", "card.md"
 KIND = "dataset"
 
 ExampleTask = Literal["note", "judge", "answer", "merge", "fold", "plan"]
-Origin = Literal["label", "model", "given"]
-"""Who says what is to be replied: a label, a model, or whoever gave the set."""
+Origin = Literal["label", "model", "teacher", "given"]
+"""Who says what is to be replied: a label, the model, a teacher, or whoever gave the set."""
 
 
 class Turn(BaseModel):
@@ -48,12 +48,13 @@ class Example(Message):
     `clips` are those of the record that its prompt shows, in order; `lead_in` is the clip before
     them, whose end is in view, and `context` are those whose notes it tells. Of a `video`,
     [start_s, end_s) is shown, and what is before that is its lead-in. `span` is all footage that it
-    tells of.
+    tells of, and `kind` what kind of question it asks, if that has a name.
     """
 
     id: str
     task: ExampleTask
     origin: Origin
+    kind: str = ""
     span: Span | None = None
     clips: tuple[str, ...] = ()
     lead_in: str | None = None
@@ -76,12 +77,19 @@ class Example(Message):
 
 
 class Card(Message):
-    """How a set was made. `counts` are of examples, by file, task, origin and stream."""
+    """How a set was made.
+
+    counts      of examples, by file, task, origin, stream and kind
+    written_by  who is behind an origin, by name
+    kinds       those of questions that could be there: counted where there are none, too
+    """
 
     made_at: datetime
     model_id: str
     layout_id: str
     hold_out: float
+    written_by: dict[str, str] = Field(default_factory=dict[str, str])
+    kinds: tuple[str, ...] = ()
     streams: tuple[Span, ...]
     dropped: dict[str, int]
     counts: dict[str, dict[str, int]] = Field(default_factory=dict[str, dict[str, int]])
@@ -117,7 +125,8 @@ def write_set(
     for name, examples in ((TRAIN, train), (HELD_OUT, held_out)):
         write_durably(folder / name, _bytes_of(examples))
     if card is not None:
-        counted = card.model_copy(update={"counts": counts_of(train=train, held_out=held_out)})
+        counts = counts_of(train=train, held_out=held_out, kinds=card.kinds)
+        counted = card.model_copy(update={"counts": counts})
         write_durably(folder / CARD, counted.model_dump_json(indent=1).encode())
         write_durably(folder / PAGE, card_page(counted).encode())
 
@@ -130,18 +139,23 @@ def card_of(folder: Path) -> Card | None:
 
 
 def counts_of(
-    *, train: Sequence[Example], held_out: Sequence[Example]
+    *, train: Sequence[Example], held_out: Sequence[Example], kinds: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """How many examples there are, of what, by whom, and of which stream."""
+    """How many examples there are, of what, by whom, of which stream, and of all kinds."""
     counts: dict[str, dict[str, int]] = {}
     for name, examples in (("train", train), ("held-out", held_out)):
-        of_file: dict[str, int] = {"examples": len(examples)}
+        of_file = {"examples": len(examples), **dict.fromkeys(map(kind_row, kinds), 0)}
         for example in examples:
             stream = example.span.stream_id if example.span else "-"
-            for what in (f"task {example.task}", f"by {example.origin}", f"stream {stream}"):
+            counted = [f"task {example.task}", f"by {example.origin}", f"stream {stream}"]
+            for what in (*counted, *([kind_row(example.kind)] if example.kind else [])):
                 of_file[what] = of_file.get(what, 0) + 1
         counts[name] = dict(sorted(of_file.items()))
     return counts
+
+
+def kind_row(kind: str) -> str:
+    return f"question {kind}"
 
 
 def card_page(card: Card) -> str:
@@ -152,6 +166,8 @@ def card_page(card: Card) -> str:
         f"Made at {card.made_at.isoformat(timespec='seconds')} of what `{card.model_id}` "
         f"remembered (layout `{card.layout_id}`); a share of {card.hold_out:g} of the time is "
         "held out.",
+        "",
+        *(f"- by {origin}: written by {who}" for origin, who in sorted(card.written_by.items())),
         "",
         "| what | train | held-out |",
         "|---|---|---|",

@@ -113,8 +113,10 @@ class Kept:
         self._path = path
         self._every = every
         self._found: dict[str, Any] | None = None
+        self.kept_step = 0
         if path.is_file():
             self._found = torch.load(path, map_location="cpu", weights_only=True)
+            self.kept_step = self.first_step
 
     @property
     def first_step(self) -> int:
@@ -134,7 +136,11 @@ class Kept:
         return Progress(**self._found["progress"])
 
     def keep(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write the state, if it is time to."""
+        """Write the state, if it is time to; where that fails, the one before stays.
+
+        Raises:
+            OSError
+        """
         if progress.step % self._every:
             return
         learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
@@ -145,11 +151,17 @@ class Kept:
             "progress": asdict(progress),
         }
         unfinished = self._path.with_suffix(".unfinished")
-        with unfinished.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(self._path)
+        try:
+            with unfinished.open("wb") as file:
+                torch.save(state, file)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(self._path)
+        except RuntimeError as error:  # what torch makes of an error of the file
+            raise OSError(f"{unfinished} cannot be written ({error})") from error
+        finally:
+            unfinished.unlink(missing_ok=True)
+        self.kept_step = progress.step
 
 
 def train(  # noqa: PLR0913 - what a run is made of

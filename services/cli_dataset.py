@@ -1,16 +1,22 @@
 """The commands that gather what is learnt from: `label`, `labels` and `dataset build`."""
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from services.training.teaching import Teacher
+
 from memory.labels import Label, LabelBook
+from models.layout import StreamLayout
 from services.cli_questions import Only, Since, Until
-from services.console import EXIT_NOT_FOUND, Json, print_json, reported, tools_of
+from services.cli_training import progress
+from services.console import EXIT_NOT_FOUND, Json, Tools, print_json, reported, tools_of
 from services.coverage import asked_of
-from services.errors import SettingsError
+from services.errors import NothingStored, SettingsError
 from services.logs import log_to
 from services.moments import parse_bounds, show_ns
 from services.training.labelling import GivenLabel, label_of, read_given
@@ -121,9 +127,19 @@ def build(  # noqa: PLR0913 - the options of a command
     hold_out: Annotated[
         float, typer.Option(min=0.05, max=0.5, help="Share of the time that is measured on.")
     ] = HOLD_OUT,
+    teacher: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Have a model behind this URL write notes and questions."),
+    ] = None,
+    teacher_model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="What that server calls the model.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a data set of what is remembered: notes, claims and questions, and people's labels.
+
+    A teacher is any vision-language model behind an API that is compatible with OpenAI's, such as
+    https://HOST/v1; it is shown LONGWATCH_TEACHER_KEY, and the pictures of all clips.
 
     Exit codes: 0 made, 3 nothing of that time is remembered.
     """
@@ -131,16 +147,24 @@ def build(  # noqa: PLR0913 - the options of a command
 
     tools = tools_of(context)
     log_to(tools.err, level=logging.ERROR)
-    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+    with (
+        reported(tools, as_json=as_json),
+        opened(tools.settings) as stores,
+        ExitStack() as stack,
+    ):
         if given is not None:
-            read = [label_of(stores, one, now_at=now_at()) for one in read_given(given)]
-            LabelBook(stores.record.documents).put(read)
+            keep_given(tools, stores, given)
         spans = spans_of(stores, stream, since, until)
         engine = tools.load_engine(tools.settings)
+        asked = teacher_of(stores, engine.layout, teacher, teacher_model, stack)
+        show = stack.enter_context(progress(tools, "the teacher writes")) if asked else None
         card = make_set(
             stores,
             out,
-            Wanted(spans, hold_out, engine.layout, engine.model_id, made_at=now_at()),
+            Wanted(
+                *(spans, hold_out, engine.layout, engine.model_id), made_at=now_at(), teacher=asked
+            ),
+            on_progress=show or (lambda share: None),
         )
         if as_json:
             print_json(card.model_dump(mode="json"))
@@ -149,6 +173,44 @@ def build(  # noqa: PLR0913 - the options of a command
             tools.out.print(f"{train} examples to learn from, {held_out} held out: {out}/card.md")
     if not any(counted["examples"] for counted in card.counts.values()):
         raise typer.Exit(EXIT_NOT_FOUND)
+
+
+def keep_given(tools: Tools, stores: Stores, path: Path) -> None:
+    """Keep the labels of a file, but for those of footage that went since.
+
+    Raises:
+        TimeError, NoSuchStream, StoreError
+    """
+    kept: list[Label] = []
+    gone = 0
+    for one in read_given(path):
+        try:
+            kept.append(label_of(stores, one, now_at=now_at()))
+        except NothingStored:
+            gone += 1
+    LabelBook(stores.record.documents).put(kept)
+    if gone:
+        tools.err.print(f"{gone} labels are of footage that is not stored any more")
+
+
+def teacher_of(
+    stores: Stores, layout: StreamLayout, url: str | None, name: str | None, stack: ExitStack
+) -> "Teacher | None":
+    """The teacher that is named, if one is.
+
+    Raises:
+        SettingsError
+    """
+    if url is None and name is None:
+        return None
+    if url is None or name is None or not url.startswith(("http://", "https://")):
+        raise SettingsError("give both --teacher https://HOST/v1 and --teacher-model NAME")
+    from services.training.teaching import teacher_at
+
+    key = stores.settings.teacher_key
+    return stack.enter_context(
+        teacher_at(url, name, key.get_secret_value() if key else None, stores, layout)
+    )
 
 
 def spans_of(

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     model_key: SecretStr | None = Field(
         default=None, description="Key that the model's servers are shown."
     )
+    teacher_key: SecretStr | None = Field(
+        default=None, description="Key that a teacher is shown, see: longwatch dataset build."
+    )
     model_threads: int = Field(
         default=0, ge=0, description="CPU threads of the model; 0: one less than there are cores."
     )

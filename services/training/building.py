@@ -3,23 +3,23 @@
     note     the prompt of `describe`, and the true note of the clip
     judge    claims about a clip, as often true as false; false ones are true of other clips. And
              those of alerts and answers that people marked
-    answer   short questions about a clip: what comes first and last, and what people asked
+    answer   short questions about a clip, of the kinds that events answer (`questions.py`), what
+             people asked, and what a teacher asked
     merge    one note of three clips that follow one another
     fold     what the notes of a run of clips come to
 
-Everything is derived from the record alone, so the same record gives the same set.
+Everything is derived from the record alone, so the same record gives the same set. Where a teacher
+is asked, its notes take the place of the model's, and what it failed at is left out.
 """
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 from random import Random
-
-import numpy as np
 
 from memory.datasets import (
     Card,
@@ -37,7 +37,6 @@ from memory.events import matches
 from memory.feedback import Feedback, Mark
 from memory.labels import LabelBook
 from memory.record import Record
-from memory.values import Vector
 from memory.words import content_words
 from models.layout import StreamLayout
 from models.prompts import (
@@ -48,31 +47,38 @@ from models.prompts import (
     judge_prompt,
     merge_prompt,
 )
+from models.question_kinds import KINDS, Pair
 from services.alerts.conditions import Shown, parse_condition
 from services.remember import PREVIOUS_NOTES
+from services.training.filtering import Seen, why_useless
+from services.training.questions import questions_of
 from services.training.splitting import Side, side_of
+from services.training.teaching import Taught, Teacher
 from services.training.truth import Truth
 from services.wiring import Stores
-from streaming.messages import Alert, ClipNote, Span
+from streaming.messages import Alert, Span
 
 MERGED_CLIPS = 3
 MOST_FOLDED = 24  # clips of one fold
 CLAIMS = 2  # true ones about a clip, and as many false ones
 CALM_CLAIMS = 0.25  # how often one is asked about a clip that shows nothing
-MOST_REPEATS = 3  # of one event in a note; beyond that the model was stuck
-ALIKE = 0.995  # cosine of pictures that look the same
-FIRST, LAST = "What happens first in this clip?", "What happens last in this clip?"
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a set is to be made of, and by whose clips."""
+    """What a set is to be made of, and by whose clips; and by which teacher, if by one."""
 
     spans: Sequence[Span]
     hold_out: float
     layout: StreamLayout
     model_id: str
     made_at: datetime
+    teacher: Teacher | None = None
+
+    @property
+    def written_by(self) -> dict[str, str]:
+        taught = {} if self.teacher is None else {"teacher": self.teacher.model_id}
+        return {"label": "people", "model": self.model_id, **taught}
 
 
 @dataclass(slots=True)
@@ -84,20 +90,28 @@ class Made:
     dropped: Counter[str] = field(default_factory=Counter[str])
 
 
-def make_set(stores: Stores, folder: Path, wanted: Wanted) -> Card:
+def make_set(
+    stores: Stores,
+    folder: Path,
+    wanted: Wanted,
+    *,
+    on_progress: Callable[[float], None] = lambda share: None,
+) -> Card:
     """Write a set to a folder, and register it, so that what is forgotten is deleted from it.
 
     Raises:
-        StoreError
+        StoreError, ModelServerDenied
     """
     sets = DataSets(stores.record.documents)
     sets.register(folder)
-    made = examples_of(stores.record, wanted)
+    made = examples_of(stores.record, wanted, on_progress=on_progress)
     card = Card(
         made_at=wanted.made_at,
         model_id=wanted.model_id,
         layout_id=wanted.layout.layout_id,
         hold_out=wanted.hold_out,
+        written_by=wanted.written_by,
+        kinds=KINDS,
         streams=tuple(wanted.spans),
         dropped=dict(made.dropped),
     )
@@ -112,15 +126,23 @@ def forget_what_went(record: Record, folder: Path) -> None:
     keep_examples(folder, lambda one: is_apart(one, going) and clips.issuperset(one.told_of))
 
 
-def examples_of(record: Record, wanted: Wanted) -> Made:
+def examples_of(
+    record: Record, wanted: Wanted, *, on_progress: Callable[[float], None] = lambda share: None
+) -> Made:
     """All examples that the record gives, in order of stream and time."""
-    truths = [truth_of(record, span, wanted.layout) for span in wanted.spans]
-    marks = list(Feedback(record.documents).marks())
-    texts = sorted({one.text for truth in truths for one in truth.occurrences})
+    told = [truth_of(record, span, wanted.layout) for span in wanted.spans]
     made, seen = Made(), Seen(record)
-    for truth in truths:
-        for example in StreamExamples(truth, marks, texts, made.dropped, wanted.hold_out).all():
-            if example.origin == "model" and seen.before(example):
+    truths: list[tuple[Truth, Taught | None]] = [(truth, None) for truth in told]
+    if wanted.teacher is not None:
+        truths = taught_by(wanted.teacher, told, record, wanted.layout, on_progress)
+    marks = list(Feedback(record.documents).marks())
+    texts = sorted({one.text for truth, _ in truths for one in truth.occurrences})
+    for truth, taught in truths:
+        if taught is not None:
+            made.dropped.update(taught.dropped)
+        told_of = StreamExamples(truth, marks, texts, made.dropped, wanted.hold_out, taught)
+        for example in told_of.all():
+            if example.origin in ("model", "teacher") and seen.before(example):
                 made.dropped["the same as another"] += 1
                 continue
             assert example.span is not None
@@ -139,27 +161,27 @@ def truth_of(record: Record, span: Span, layout: StreamLayout) -> Truth:
     return Truth(notes, LabelBook(record.documents).of(span.stream_id), layout)
 
 
-class Seen:
-    """Examples that were made before: the same replies, about clips that look the same."""
+def taught_by(
+    teacher: Teacher,
+    truths: Sequence[Truth],
+    record: Record,
+    layout: StreamLayout,
+    on_progress: Callable[[float], None],
+) -> list[tuple[Truth, Taught | None]]:
+    """Streams as a teacher tells of them, where people did not."""
+    count, done = sum(len(truth.notes) for truth in truths), 0
+    told: list[tuple[Truth, Taught | None]] = []
 
-    def __init__(self, record: Record) -> None:
-        self._record = record
-        self._looks: dict[tuple[str, ...], list[Vector]] = {}
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        on_progress(done / count)
 
-    def before(self, example: Example) -> bool:
-        """Whether such a one was there; if not, it is from now on."""
-        if len(example.clips) != 1:
-            return False
-        vectors = self._record.vectors_of(example.clips[0])
-        if vectors is None:
-            return False
-        look = vectors.visual_vector
-        said = (example.task, *(text for turn in example.turns for text in turn))
-        alike = self._looks.setdefault(said, [])
-        if alike and float((np.stack(alike) @ look).max()) >= ALIKE:
-            return True
-        alike.append(look)
-        return False
+    for truth in truths:
+        taught = teacher.teach(truth, on_progress=advance)
+        notes = [taught.notes.get(note.clip_id, note) for note in truth.notes]
+        told.append((Truth(notes, truth.labels, layout, taught=taught.notes), taught))
+    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +193,7 @@ class StreamExamples:
     texts: Sequence[str]
     dropped: Counter[str]
     hold_out: float
+    taught: Taught | None = None
 
     def all(self) -> Iterator[Example]:
         notes = self.truth.notes
@@ -179,7 +202,8 @@ class StreamExamples:
             if good[place]:
                 yield self._note(place)
                 yield from self._claims(place)
-                yield from self._firsts(place)
+                yield from self._questions(place)
+                yield from self._taught_pairs(place)
         yield from self._asked()
         yield from self._marked()
         for first in range(0, len(notes) - MERGED_CLIPS + 1, MERGED_CLIPS):
@@ -193,7 +217,8 @@ class StreamExamples:
         note = self.truth.notes[place]
         if self.truth.origin(place) == "label":
             return True
-        why = why_useless(note)
+        failed = None if self.taught is None else self.taught.failed.get(note.clip_id)
+        why = failed or why_useless(note)
         if why is not None:
             self.dropped[why] += 1
         return why is None
@@ -215,17 +240,8 @@ class StreamExamples:
         )
 
     def _claims(self, place: int) -> Iterator[Example]:
-        clip = self.truth.notes[place]
-        rng = Random(clip.clip_id)
-        shown = list(dict.fromkeys(one.text for one in self.truth.shown(place)))
-        around = [
-            one.text
-            for one in self.truth.occurrences
-            if one.span.overlaps(clip.span.start_ns, clip.span.end_ns)
-        ]
-        false = [text for text in self.texts if not any(alike(text, other) for other in around)]
-        words = {word for text in shown for word in content_words(text)}
-        false.sort(key=lambda text: (words.isdisjoint(content_words(text)), rng.random()))
+        rng = Random(self.truth.notes[place].clip_id)
+        shown, false = self._shown_and_not(place, rng)
         true = rng.sample(shown, min(CLAIMS, len(shown)))
         count = len(true) or int(rng.random() < CALM_CLAIMS)
         claims = [(text, "yes") for text in true] + [(text, "no") for text in false[:count]]
@@ -235,13 +251,37 @@ class StreamExamples:
             later = [(prompt.removeprefix(f"{VIDEO}\n"), said) for prompt, said in more]
             yield self._example("judge", place, place, (first, reply), *later)
 
-    def _firsts(self, place: int) -> Iterator[Example]:
-        shown = self.truth.shown(place)
-        if len({one.span.start_ns for one in shown}) < 2:
-            return
-        for question, one in ((FIRST, shown[0]), (LAST, shown[-1])):
-            prompt = answer_prompt(question, findings=(), num_clips=1)
-            yield self._example("answer", place, place, (prompt, one.text))
+    def _shown_and_not(self, place: int, rng: Random) -> tuple[list[str], list[str]]:
+        """What a clip shows, and what it does not show, what sounds like it first."""
+        clip = self.truth.notes[place]
+        shown = list(dict.fromkeys(one.text for one in self.truth.shown(place)))
+        around = [
+            one.text
+            for one in self.truth.occurrences
+            if one.span.overlaps(clip.span.start_ns, clip.span.end_ns)
+        ]
+        false = [text for text in self.texts if not any(alike(text, other) for other in around)]
+        words = {word for text in shown for word in content_words(text)}
+        false.sort(key=lambda text: (words.isdisjoint(content_words(text)), rng.random()))
+        return shown, false
+
+    def _questions(self, place: int) -> Iterator[Example]:
+        """What events answer."""
+        rng = Random(f"{self.truth.notes[place].clip_id} questions")
+        _, false = self._shown_and_not(place, rng)
+        for pair in questions_of(self.truth.shown(place), false, rng):
+            yield self._answer(place, pair)
+
+    def _taught_pairs(self, place: int) -> Iterator[Example]:
+        if self.taught is not None and self.truth.origin(place) == "teacher":
+            for pair in self.taught.pairs[self.truth.notes[place].clip_id]:
+                yield self._answer(place, pair)
+
+    def _answer(self, place: int, pair: Pair) -> Example:
+        prompt = answer_prompt(pair.question, findings=(), num_clips=1)
+        return replaced(
+            self._example("answer", place, place, (prompt, pair.answer)), kind=pair.kind
+        )
 
     def _asked(self) -> Iterator[Example]:
         """What people asked, and answered."""
@@ -305,9 +345,12 @@ class StreamExamples:
     ) -> Example:
         notes = self.truth.notes[first : last + 1]
         places = range(first, last + 1)
-        origin: Origin = "model"
-        if any(self.truth.origin(place) == "label" for place in places):
+        origins = {self.truth.origin(place) for place in places}
+        origin: Origin = "teacher"
+        if "label" in origins:
             origin = "label"
+        elif "model" in origins:
+            origin = "model"
         span = notes[0].span.model_copy(update={"end_ns": notes[-1].span.end_ns})
         clips = tuple(note.clip_id for note in notes)
         made_of = repr((task, clips, [prompt for prompt, _ in turns]))
@@ -334,18 +377,6 @@ def claims_of(mark: Mark) -> Iterator[tuple[str, str]]:
             yield from ((clip_id, condition.claim) for clip_id in about.clip_ids)
     elif mark.is_right:
         yield from ((one.clip_id, one.text) for one in about.answer.evidence)
-
-
-def why_useless(note: ClipNote) -> str | None:
-    """Why nothing can be learnt from a model's note."""
-    if note.thinned:
-        return "looked at too seldom"
-    if not note.text:
-        return "a note without words"
-    said = Counter(event.text for event in note.events)
-    if said and max(said.values()) > MOST_REPEATS:
-        return "a note that repeats itself"
-    return None
 
 
 def alike(one: str, other: str) -> bool:

@@ -4,6 +4,7 @@ LearningError
 ├── ClipUnusable        a clip cannot be looked at again
 ├── NotOurCheckpoint    a model that cannot be trained or measured in this process
 ├── NothingToLearn      a data set holds nothing that can be learnt from
+├── NothingToMeasure    a set holds nothing out, or a file no example
 ├── NothingHeldOut      there is nothing to compare checkpoints on
 ├── WorseThanServing    a checkpoint that is not promoted, for it is worse
 └── NothingPromoted     no checkpoint was promoted that could be taken back
@@ -39,6 +40,15 @@ class NothingToLearn(LearningError):
         super().__init__(
             f"{folder} holds no example whose footage is still remembered and fits the model; "
             "make it anew with: longwatch dataset build"
+        )
+        self.folder = folder
+
+
+class NothingToMeasure(LearningError):
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"there is no example to measure on in {folder}; make the set of more footage, or with "
+            "a larger --hold-out"
         )
         self.folder = folder
 

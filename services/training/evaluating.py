@@ -15,7 +15,7 @@ from models.engine import ClipTokens
 from models.errors import PromptTooLong
 from models.prompts import VIDEO
 from models.transformers_engine import TransformersEngine
-from services.training.errors import ClipUnusable
+from services.training.errors import ClipUnusable, NothingToMeasure
 from services.training.media import Media
 from services.training.scoring import Scores, score
 from services.wiring import Stores
@@ -56,8 +56,10 @@ def evaluate(
     Without `with_blind`, it is not asked again without pictures.
 
     Raises:
-        StoreError, ModelError
+        NothingToMeasure, StoreError, ModelError
     """
+    if not examples:
+        raise NothingToMeasure(folder)
     media = Media(engine, stores, folder)
     seen, blind = Scores(), Scores()
     for number, example in enumerate(examples, start=1):

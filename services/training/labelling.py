@@ -86,10 +86,11 @@ def _span_of(stores: Stores, given: GivenLabel) -> Span:
             raise NothingStored(given.clip, "its start", "its end")
         return note.span
     assert given.stream is not None
-    span = span_of(
-        stores, given.stream, str(given.start), None if given.end is None else str(given.end)
-    )
-    if given.end is not None:
-        return span
-    end_ns = min(span.end_ns, span.start_ns + INSTANT_NS)
-    return span.model_copy(update={"end_ns": end_ns})
+    end = None if given.end is None else str(given.end)
+    span = span_of(stores, given.stream, str(given.start), end)
+    if end is None:
+        end_ns = min(span.end_ns, span.start_ns + INSTANT_NS)
+        span = span.model_copy(update={"end_ns": end_ns})
+    if not stores.record.clips([span]) and not stores.record.segments([span]):
+        raise NothingStored(given.stream, str(given.start), end or "the end")
+    return span

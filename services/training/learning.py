@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 
 from memory.datasets import TRAIN, Example, read_examples
 from models.finetune import Lesson, Tuning, batches, loss_plot, read_metrics, stage_of
@@ -26,7 +27,7 @@ from models.schemas import Note
 from models.train import ClipAsRead, Kept, Sample, replies, train
 from models.transformers_engine import TransformersEngine
 from services.errors import OutputUnusable
-from services.training.errors import NothingToLearn
+from services.training.errors import ClipUnusable, NothingToLearn
 from services.training.media import Media
 from services.wiring import Stores
 
@@ -97,18 +98,22 @@ def learn(
         (out / CURVES).write_text(loss_plot(metrics))
         on_progress(values["share"])
 
-    train(
-        engine.model,
-        engine.processor,
-        stage,
-        tasks,
-        report=report,
-        report_every=max(1, tuning.num_steps // REPORTS),
-        kept=kept,
-    )
-    if tuning.lora:
-        merge(engine.model.language_model.model.layers)
-    _save(engine, out)
+    try:
+        train(
+            engine.model,
+            engine.processor,
+            stage,
+            tasks,
+            report=report,
+            report_every=max(1, tuning.num_steps // REPORTS),
+            kept=kept,
+        )
+        if tuning.lora:
+            merge(engine.model.language_model.model.layers)
+        _save(engine, out)
+    except (OSError, SafetensorError) as error:
+        said = f"{error}; the same command goes on at step {kept.kept_step}"
+        raise OutputUnusable(out, reason=said) from error
     trained = TransformersEngine(
         engine.model, engine.processor, name=engine.model.config.model_name
     )
@@ -135,6 +140,9 @@ class Source:
 def usable(engine: TransformersEngine, stores: Stores, folder: Path) -> Source:
     """What is learnt from of a set: what is still remembered, and fits into the model's context."""
     examples = read_examples(folder / TRAIN)
+    for video in dict.fromkeys(one.video for one in examples if one.video is not None):
+        if not (folder / video).is_file():
+            raise ClipUnusable(video, reason=f"{folder / video} is not there")
     remembered = stores.record.clip_ids()
     limit = int(engine.model.config.text_config.max_position_embeddings)
     kept = [

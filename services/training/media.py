@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from memory.datasets import Example
-from memory.errors import ExamplesMissing
 from memory.spans import END_OF_TIME_NS
 from models.engine import ClipTokens, LeadIn
 from models.finetune import led_into
@@ -26,6 +25,7 @@ from services.wiring import Stores
 from streaming.decode import Decoding, sampled_frames
 from streaming.errors import FootageMissing, MediaError
 from streaming.messages import NS_PER_S, ClipNote, SegmentReady, Span
+from streaming.sampling import SamplingPolicy
 from streaming.unit_decoder import Frame
 
 MOST_KEPT = 64  # clips that need not be decoded again
@@ -56,6 +56,58 @@ class Stretch:
         return np.stack([frame.pixels_HWC for frame in self.frames]), times_s_T
 
 
+class Sampler:
+    """The frames of footage and of files, as a policy samples them."""
+
+    def __init__(self, stores: Stores, policy: SamplingPolicy) -> None:
+        self._stores = stores
+        self.policy = policy
+
+    def frames_of(self, span: Span) -> list[Frame]:
+        """The frames of a span, from its footage, as analysis samples them.
+
+        Raises:
+            ClipUnusable
+        """
+        frames: list[Frame] = []
+        last_ns: int | None = None
+        for segment in self._stores.record.segments([span]):
+            found = self._segment_frames(segment, last_ns)
+            last_ns = found[-1].media_ns if found else last_ns
+            frames += [one for one in found if span.start_ns <= one.media_ns < span.end_ns]
+        return frames
+
+    def sampled(
+        self, path: Path, name: str, start_ns: int, after_ns: int | None, *, pts_origin: int = 0
+    ) -> list[Frame]:
+        """The frames of a file.
+
+        Raises:
+            ClipUnusable
+        """
+        try:
+            return list(
+                sampled_frames(
+                    path,
+                    start_ns=start_ns,
+                    pts_origin=pts_origin,
+                    policy=self.policy,
+                    after_ns=after_ns,
+                    decoding=Decoding(),
+                )
+            )
+        except MediaError as error:
+            raise ClipUnusable(name, reason=str(error)) from error
+
+    def _segment_frames(self, segment: SegmentReady, after_ns: int | None) -> list[Frame]:
+        start_ns, origin = segment.span.start_ns, segment.pts_origin
+        try:
+            with self._stores.footage.open_local(segment.uri) as path:
+                return self.sampled(path, segment.uri, start_ns, after_ns, pts_origin=origin)
+        except FootageMissing as error:
+            raise ClipUnusable(segment.uri, reason=str(error)) from error
+
+
 class Media:
     """Clips of a data directory, and video files beside a set."""
 
@@ -63,7 +115,7 @@ class Media:
         self._engine = engine
         self._stores = stores
         self._folder = folder
-        self._policy = policy_of(engine.layout)
+        self._sampler = Sampler(stores, policy_of(engine.layout))
         self._encoded_clip = lru_cache(MOST_KEPT)(self._clip_encoded)
         self._features = lru_cache(MOST_KEPT)(self._clip_features)
         self._film = lru_cache(MOST_FILMS)(self._film_frames)
@@ -72,8 +124,7 @@ class Media:
         """What the model is shown for each `<video>` of an example.
 
         Raises:
-            ClipUnusable: the footage is not there any more, or cannot be read.
-            ExamplesMissing: the file beside the set is not there.
+            ClipUnusable: the footage, or the file beside the set, is not there, or cannot be read.
         """
         if example.video is not None:
             clip, before = self._file_frames(example.video, example.start_s, example.end_s)
@@ -108,16 +159,6 @@ class Media:
             clips[0] = led_into(clips[0], before, ends_s=ends_s, lead_in_s=lead_in_s)
         return clips
 
-    def frames_of(self, span: Span) -> list[Frame]:
-        """The sampled frames of a span, from its footage, as analysis sampled them."""
-        frames: list[Frame] = []
-        last_ns: int | None = None
-        for segment in self._stores.record.segments([span]):
-            found = self._segment_frames(segment, last_ns)
-            last_ns = found[-1].media_ns if found else last_ns
-            frames += [one for one in found if span.start_ns <= one.media_ns < span.end_ns]
-        return frames
-
     def _clip_tokens(self, clip_id: str) -> ClipTokens:
         stored = readable_tokens(self._engine, self._stores.tokens, clip_id)
         return stored if stored is not None else self._encoded_clip(clip_id)
@@ -130,7 +171,7 @@ class Media:
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span
-        return Stretch(clip_id, self.frames_of(span), span.start_ns)
+        return Stretch(clip_id, self._sampler.frames_of(span), span.start_ns)
 
     def _file_frames(
         self, name: str, start_s: float, end_s: float | None
@@ -138,7 +179,7 @@ class Media:
         """The frames of a clip in a file, and those of the clip before it."""
         start_ns = round(start_s * NS_PER_S)
         end_ns = END_OF_TIME_NS if end_s is None else round(end_s * NS_PER_S)
-        before_ns = max(0, start_ns - self._policy.clip_length_ns)
+        before_ns = max(0, start_ns - self._sampler.policy.clip_length_ns)
         frames = self._film(name)
         shown = [one for one in frames if start_ns <= one.media_ns < end_ns]
         before = [one for one in frames if before_ns <= one.media_ns < start_ns]
@@ -147,39 +188,14 @@ class Media:
     def _film_frames(self, name: str) -> list[Frame]:
         path = self._folder / name
         if not path.is_file():
-            raise ExamplesMissing(path)
-        return self._sampled(path, name, 0, None)
+            raise ClipUnusable(name, reason=f"{path} is not there")
+        return self._sampler.sampled(path, name, 0, None)
 
     def _note(self, clip_id: str) -> ClipNote:
         note = self._stores.record.clip(clip_id)
         if note is None:
             raise ClipUnusable(clip_id, reason="it is not remembered any more")
         return note
-
-    def _segment_frames(self, segment: SegmentReady, after_ns: int | None) -> list[Frame]:
-        start_ns, origin = segment.span.start_ns, segment.pts_origin
-        try:
-            with self._stores.footage.open_local(segment.uri) as path:
-                return self._sampled(path, segment.uri, start_ns, after_ns, pts_origin=origin)
-        except FootageMissing as error:
-            raise ClipUnusable(segment.uri, reason=str(error)) from error
-
-    def _sampled(
-        self, path: Path, name: str, start_ns: int, after_ns: int | None, *, pts_origin: int = 0
-    ) -> list[Frame]:
-        try:
-            return list(
-                sampled_frames(
-                    path,
-                    start_ns=start_ns,
-                    pts_origin=pts_origin,
-                    policy=self._policy,
-                    after_ns=after_ns,
-                    decoding=Decoding(),
-                )
-            )
-        except MediaError as error:
-            raise ClipUnusable(name, reason=str(error)) from error
 
     def _encoded(self, stretch: Stretch) -> ClipTokens:
         return self._engine.encode(*stretch.pictures()).tokens

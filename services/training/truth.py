@@ -1,4 +1,4 @@
-"""What is true of a stream, as far as anybody said: notes of the model, corrected by labels.
+"""What is true of a stream, as far as anybody said: notes of a model, corrected by labels.
 
 A clip that somebody labelled shows what the labels say, and nothing else; of others the model's
 note stands. A label belongs to the clip that tells of its beginning, and to those that it covers by
@@ -8,7 +8,7 @@ Pure, and nobody's vocabulary.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from memory.datasets import Origin
 from memory.events import Occurrence, occurrences
@@ -27,9 +27,16 @@ class Truth:
     """The clips of one stream in order, and what happened in them."""
 
     def __init__(
-        self, notes: Sequence[ClipNote], labels: Sequence[Label], layout: StreamLayout
+        self,
+        notes: Sequence[ClipNote],
+        labels: Sequence[Label],
+        layout: StreamLayout,
+        *,
+        taught: Collection[str] = (),
     ) -> None:
+        """`taught` are the clips whose notes a teacher wrote."""
         self.notes = list(notes)
+        self._taught = taught
         self.labels = list(labels)
         self._lead_ns = round(layout.lead_in_s * NS_PER_S)
         self._step_s = 0.5 / layout.fps  # as finely as pictures at this rate can tell
@@ -38,7 +45,9 @@ class Truth:
         self.occurrences = occurrences([*self._noted(), *self._said()])
 
     def origin(self, place: int) -> Origin:
-        return "label" if place in self._labelled else "model"
+        if place in self._labelled:
+            return "label"
+        return "teacher" if self.notes[place].clip_id in self._taught else "model"
 
     def note(self, place: int) -> Note:
         """The true note of a clip, with times from its start."""

@@ -1,6 +1,8 @@
 """A memory to ask: a film of light, captured, analysed and remembered by the real service."""
 
+import os
 import shutil
+import subprocess
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -13,6 +15,8 @@ from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.up import Running, run_service
 from services.wiring import Stores, WatchingEngine, opened, opened_bus, wall_clock
+from streaming.footage import RESERVE_BYTES
+from tests.conftest import may_mount
 from tests.services.films import film, story
 from tests.services.scripted_engine import ScriptedEngine
 
@@ -20,6 +24,7 @@ STORY = story(
     ("dark", 12), ("bright", 3), ("dark", 4), ("dim", 5), ("dark", 10), ("bright", 2), ("dark", 9)
 )
 """Bright at 12-15 and 34-36, dim at 19-24, over at 45 seconds."""
+DISK_BYTES = RESERVE_BYTES + 32 * 2**20
 EPOCH = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
 
@@ -96,3 +101,39 @@ def empty(tmp_path: Path) -> Settings:
 def stores(settings: Settings) -> Iterator[Stores]:
     with opened(settings) as stores:
         yield stores
+
+
+class Disk:
+    """A file system in memory, of which something can take all that is left."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._ballast = root / "ballast"
+
+    def fill(self, *, but_for_bytes: int = 0) -> None:
+        with self._ballast.open("ab", buffering=0) as file:
+            if but_for_bytes:
+                free_bytes = shutil.disk_usage(self.root).free
+                os.posix_fallocate(file.fileno(), 0, free_bytes - but_for_bytes)
+                return
+            for block_bytes in (2**20, 4096):
+                try:
+                    while True:
+                        file.write(bytes(block_bytes))
+                except OSError:
+                    continue
+
+    def clear(self) -> None:
+        self._ballast.unlink()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if not may_mount():
+        pytest.skip("who runs this may not mount a file system")
+    root = tmp_path / "disk"
+    root.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(root)]
+    subprocess.run(mounting, check=True)
+    yield Disk(root)
+    subprocess.run(["umount", str(root)], check=True)

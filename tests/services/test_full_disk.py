@@ -4,9 +4,6 @@ Filled up while a service works, at one place or another. What cannot be written
 goes on by itself when there is room; the memory is then that of a run that nothing disturbed.
 """
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,53 +15,14 @@ from services.locks import Service
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import Stores, opened
-from streaming.footage import RESERVE_BYTES
-from tests.conftest import may_mount
-from tests.services.conftest import EPOCH, serve
+from tests.services.conftest import EPOCH, Disk, serve
 from tests.services.films import film, story
 from tests.services.processes import Process, Services, measured, until
 
-SIZE_BYTES = RESERVE_BYTES + 32 * 2**20
 STREAMS = ("one", "two")
 UP, CAPTURE, ANALYSE = "up", Service.CAPTURE.value, Service.ANALYSE.value
 SLOWNESS_S = "0.2"
 """How long a note takes, so that the disk is full before everything is remembered."""
-
-
-class Disk:
-    """A file system in memory, of which something can take all that is left."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self._ballast = root / "ballast"
-
-    def fill(self, *, but_for_bytes: int = 0) -> None:
-        with self._ballast.open("ab", buffering=0) as file:
-            if but_for_bytes:
-                free_bytes = shutil.disk_usage(self.root).free
-                os.posix_fallocate(file.fileno(), 0, free_bytes - but_for_bytes)
-                return
-            for block_bytes in (2**20, 4096):
-                try:
-                    while True:
-                        file.write(bytes(block_bytes))
-                except OSError:
-                    continue
-
-    def clear(self) -> None:
-        self._ballast.unlink()
-
-
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    if not may_mount():
-        pytest.skip("who runs this may not mount a file system")
-    root = tmp_path / "disk"
-    root.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", f"size={SIZE_BYTES}", "tmpfs", str(root)]
-    subprocess.run(mounting, check=True)
-    yield Disk(root)
-    subprocess.run(["umount", str(root)], check=True)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """A checkpoint is trained on a data set by the command, and a kill changes nothing."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,11 +14,16 @@ from typer.testing import Result
 from memory.datasets import HELD_OUT, TRAIN
 from services.settings import Settings
 from tests.conftest import ROOT
+from tests.services.conftest import Disk
 from tests.services.test_cli import as_json
 from tests.services.training.test_commands import built, examples, light_run
 
 STEPS, SAVE_EVERY = 24, 4
 PATIENCE_S = 100.0
+
+
+def kind_of(result: Result) -> str:
+    return as_json(result)["error"]["kind"]
 
 
 def command(settings: Settings, out: Path, *more: str) -> list[str]:
@@ -142,3 +148,61 @@ def test_what_is_forgotten_is_not_learnt_from(taught: Settings, tmp_path: Path) 
     (folder / TRAIN).write_bytes(kept)
     nothing = light_run(taught, *command(taught, tmp_path / "none"))
     assert as_json(nothing)["error"]["kind"] == "NothingToLearn"
+
+
+def test_a_set_of_nothing_is_neither_learnt_from_nor_measured_on(
+    taught: Settings, tmp_path: Path
+) -> None:
+    folder = taught.data.parent / "set"
+    (folder / TRAIN).write_text("")
+    (folder / HELD_OUT).write_text("")
+
+    assert kind_of(light_run(taught, *command(taught, tmp_path / "out"))) == "NothingToLearn"
+    measured = light_run(taught, "evaluate", "--set", str(folder), "--json")
+    assert kind_of(measured) == "NothingToMeasure"
+    assert not (tmp_path / "out" / "config.json").exists()
+
+
+def test_a_file_that_is_gone_is_named_before_anything_is_learnt(
+    taught: Settings, tmp_path: Path
+) -> None:
+    replay, out = tmp_path / "replay", tmp_path / "out"
+    replay.mkdir()
+    line = {"id": "1", "task": "judge", "origin": "given", "video": "gone.mp4", "conversations": [
+        {"from": "human", "value": "<video>\nfirst?"}, {"from": "gpt", "value": "no"}]}  # fmt: skip
+    for name in (TRAIN, HELD_OUT):
+        (replay / name).write_text(json.dumps(line))
+
+    refused = light_run(taught, *command(taught, out), "--replay", str(replay))
+    assert kind_of(refused) == "ClipUnusable"
+    assert "gone.mp4 is not there" in as_json(refused)["error"]["message"]
+    assert not out.exists()
+    measured = as_json(light_run(taught, "evaluate", "--set", str(replay), "--json"))
+    assert measured["unusable"] == 1
+
+
+def test_footage_that_is_gone_is_said_where_it_is_to_be_decoded_again(
+    taught: Settings, tmp_path: Path
+) -> None:
+    shutil.rmtree(taught.footage)
+    refused = light_run(taught, *command(taught, tmp_path / "out"), "--stage", "align")
+    assert kind_of(refused) == "ClipUnusable"
+
+
+def test_a_disk_that_fills_up_costs_nothing_that_was_learnt(
+    taught: Settings, tmp_path: Path, disk: Disk
+) -> None:
+    whole, out = tmp_path / "whole", disk.root / "out"
+    trained(taught, whole)
+    disk.fill(but_for_bytes=2 * 2**20)  # the state takes more
+    full = light_run(taught, *command(taught, out))
+    assert full.exit_code == 1
+    assert kind_of(full) == "OutputUnusable"
+    assert "goes on at step" in as_json(full)["error"]["message"]
+    assert not list(out.glob("*.unfinished"))
+    assert not (out / "config.json").exists()
+
+    disk.clear()
+    trained(taught, out)
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (out / name).read_bytes() == (whole / name).read_bytes(), name
