@@ -105,6 +105,27 @@ def parse_condition(sentence: str) -> Condition:
     return Shown(claim(bare))
 
 
+def refuse_misread(sentence: str) -> None:
+    """Refuse of a new rule what could be read in another way, or never comes true.
+
+    Raises:
+        BadRule
+    """
+    condition = parse_condition(_QUOTED.sub("quoted", sentence))
+    for claim in claims_of(condition):
+        if found := _JOINS.search(claim):
+            raise BadRule(
+                f"{found[0]!r} does not join claims in this way; write one of: A while B, "
+                "A then B within 30s, absent A for 10m, more than 3 A within 1h. "
+                "Put in quotes what is one claim as it stands"
+            )
+    match condition:
+        case Then(within_ns=0) | Absent(for_ns=0) | MoreThan(within_ns=0):
+            raise BadRule("in no time nothing can happen or be missed; write 30s, 10m or 1h")
+        case _:
+            pass
+
+
 def duration_ns(text: str) -> int:
     """A length of time such as 30s, 10m, 1.5 h or 2 days.
 
@@ -127,4 +148,7 @@ _KEPT = re.compile(r"\0(\d+)\0")
 _THEN = re.compile(rf"(.+?),? then (.+),? within {_TIME}", re.IGNORECASE)
 _ABSENT = re.compile(rf"absent (.+) for {_TIME}", re.IGNORECASE)
 _MORE_THAN = re.compile(rf"more than (\d{{1,9}}) (.+) within {_TIME}", re.IGNORECASE)
+_JOINS = re.compile(
+    r"\b(?:then|while)\b|^absent\b|^more than \d+|\bwithin [\d.]+ ?[a-z]+$", re.IGNORECASE
+)
 _WHILE = re.compile(r"(.+?) while (.+)", re.IGNORECASE)

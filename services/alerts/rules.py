@@ -12,7 +12,13 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from memory.words import content_words
-from services.alerts.conditions import Condition, Then, parse_condition
+from services.alerts.conditions import (
+    Absent,
+    Condition,
+    Then,
+    parse_condition,
+    refuse_misread,
+)
 from services.alerts.sinks import Sink, parse_sink
 from services.errors import BadRule, WebhookUnsigned
 from streaming.messages import NS_PER_S, Nanoseconds, StreamId
@@ -104,18 +110,24 @@ def refuse_useless(rule: Rule) -> None:
     Raises:
         BadRule
     """
-    if isinstance(rule.condition, Then) and rule.for_ns:
+    refuse_misread(rule.sentence)
+    condition = rule.condition
+    if isinstance(condition, Then) and rule.for_ns:
         raise BadRule("what follows upon something takes no time of its own; leave out --for")
+    if isinstance(condition, Absent) and rule.for_ns > condition.for_ns:
+        raise BadRule("an absence says itself how long it lasts; leave out --for")
 
 
 def rule_of(**fields: Any) -> Rule:
     """A rule, or `BadRule` that names what cannot be used."""
     try:
-        return Rule(**fields)
+        rule = Rule(**fields)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise BadRule(f"its {where} cannot be used ({first['msg']})") from error
+    refuse_useless(rule)
+    return rule
 
 
 def refuse_unsigned(rule: Rule, *, is_signed: bool) -> None:

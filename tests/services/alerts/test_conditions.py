@@ -15,6 +15,7 @@ from services.alerts.conditions import (
     While,
     duration_ns,
     parse_condition,
+    refuse_misread,
 )
 from services.errors import BadRule
 from streaming.messages import NS_PER_S
@@ -62,6 +63,33 @@ def test_a_sentence_means(sentence: str, meant: Condition) -> None:
 def test_what_means_nothing_is_refused(sentence: str, reason: str) -> None:
     with pytest.raises(BadRule, match=reason):
         parse_condition(sentence)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "reason"),
+    [
+        ("a heron lands then a fox comes", "'then' does not join"),
+        ("a heron then a fox then a hen within 30s", "'then' does not join"),
+        ("a heron then a fox while it rains within 30s", "'while' does not join"),
+        ("absent a keeper for 10m while a fox waits", "'absent' does not join"),
+        ("more than 3 herons while it rains", "'more than 3' does not join"),
+        ("a fox waits within 30s", "'within 30s' does not join"),
+        ("a fox then a heron within 0s", "in no time"),
+        ("absent a keeper for 0m", "in no time"),
+    ],
+)
+def test_of_a_new_rule_what_would_be_misread_is_refused(sentence: str, reason: str) -> None:
+    with pytest.raises(BadRule, match=reason):
+        refuse_misread(sentence)
+    parse_condition(sentence)  # a rule of before is still read
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ['"a heron lands then a fox comes"', 'more than 3 "foxes while wet" within 1h', "a man waits"],
+)
+def test_quotes_make_one_claim_of_it(sentence: str) -> None:
+    refuse_misread(sentence)
 
 
 @given(st.text(max_size=120))
