@@ -33,7 +33,7 @@ from services.requests import (
     refuse_early,
 )
 from services.resident import ask_service
-from services.wiring import now_at, opened, rules_of
+from services.wiring import now_at, opened, rules_of, sealed_sinks
 from streaming.messages import NS_PER_S
 
 Name = Annotated[str, typer.Argument(help="Name of the rule.")]
@@ -103,7 +103,7 @@ def add(  # noqa: PLR0913 - the options of a command
             from_ns=ends_of(stores.record),
         )
         refuse_unsigned(added, is_signed=tools.settings.webhook_secret is not None)
-        book.add(added)
+        book.add(sealed_sinks(stores).seal(added))
         served = is_running(tools.settings, Service.ALERTS)
         if as_json:
             print_json({**rule_json(added), "is_served": served})

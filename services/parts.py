@@ -46,13 +46,14 @@ from services.signing import secret_of
 from services.summaries.keeper import SummaryKeeper
 from services.threads import repeated
 from services.weights import Held
-from services.wiring import Stores, WatchingEngine, now_ns, rules_of
+from services.wiring import Stores, WatchingEngine, now_ns, rules_of, sealed_sinks
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
 from streaming.decode import Decoding
 from streaming.footage import FootageStore
 from streaming.messages import (
+    NS_PER_S,
     TOPIC_ALERTS,
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
@@ -198,9 +199,17 @@ def keep_rules(parts: Parts, worker: Worker[ClipRemembered], stop: threading.Eve
     courier = courier_of(parts)
     book = rules_of(parts.stores)
     keep_ns = parts.stores.settings.alerts_keep_days * DAY_NS
+
+    def sweep() -> None:
+        book.sweep(keep_ns=keep_ns)
+        rules = book.rules()  # first: what a rule that is removed then has to tell is in the outbox
+        named = {one.rule_id for one in (*rules, *book.outbox().values())}
+        since_s = now_ns() / NS_PER_S - SWEEP_EVERY_S
+        sealed_sinks(parts.stores).keep_only(named, since_s=since_s)
+
     with (
         repeated("deliver", courier.deliver, every_s=LOOK_EVERY_S),
-        repeated("sweep alerts", lambda: book.sweep(keep_ns=keep_ns), every_s=SWEEP_EVERY_S),
+        repeated("sweep alerts", sweep, every_s=SWEEP_EVERY_S),
     ):
         worker.run(stop)
     try:
@@ -215,7 +224,8 @@ def courier_of(parts: Parts) -> Courier:
     if settings.webhook_secret is not None:
         secret = secret_of(settings.webhook_secret.get_secret_value())
         webhooks = Webhooks(secret, allow_private=settings.webhook_private)
-    messenger = Messenger(parts.bus, webhooks, MqttPublisher(settings.mqtt_ca_file), now_ns=now_ns)
+    mqtt, sealed = MqttPublisher(settings.mqtt_ca_file), sealed_sinks(parts.stores)
+    messenger = Messenger(parts.bus, webhooks, mqtt, sealed, now_ns=now_ns)
     return Courier(rules_of(parts.stores), messenger, now_ns=now_ns, metrics=parts.metrics)
 
 

@@ -21,6 +21,7 @@ from models.engine import Engine
 from models.errors import CheckpointUnreadable
 from models.layout import StreamLayout
 from services.alerts.book import RuleBook
+from services.alerts.sealing import SealedSinks
 from services.errors import (
     DataDirectoryEmpty,
     DataDirectoryUnusable,
@@ -164,6 +165,11 @@ class Stores:
 def rules_of(stores: Stores) -> RuleBook:
     """The rules and alerts of a record, dated by the machine's clock."""
     return RuleBook(stores.record.documents, now_ns=now_ns)
+
+
+def sealed_sinks(stores: Stores) -> SealedSinks:
+    """Addresses of who is told by rules, where the record must not have them."""
+    return SealedSinks(stores.settings.credentials_path)
 
 
 @contextmanager

@@ -6,7 +6,8 @@
     mqtt:mqtt://HOST[:1883]/TOPIC                      a broker
     mqtt:mqtts://USER:PASSWORD@HOST[:8883]/TOPIC       the same over TLS, as one of its users
 
-Signs that a URL may not hold are written as %41 there. Pure.
+Signs that a URL may not hold are written as %41 there. What holds a secret stands in the record
+without it, and with the name of what has it after `#` (`services.alerts.sealing`). Pure.
 """
 
 import re
@@ -19,6 +20,7 @@ from services.errors import BadRule
 WEB_SCHEMES = ("http", "https")
 MQTT_PORTS: Mapping[str, int] = {"mqtt": 1883, "mqtts": 8883}
 MOST_TOPIC_BYTES = 65_535
+SEALED = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}@[0-9a-f]{8}\.[1-9][0-9]{0,5}")
 HELP = "write log, kafka, webhook:https://HOST/PATH or mqtt:mqtts://HOST/TOPIC"
 
 
@@ -27,6 +29,31 @@ class Sink(NamedTuple):
 
     kind: str
     url: str = ""
+
+    @property
+    def text(self) -> str:
+        """As a rule names it."""
+        return f"{self.kind}:{self.url}" if self.url else self.kind
+
+    @property
+    def is_secret(self) -> bool:
+        """Whether it holds a user, or a path that may have a key in it."""
+        parts = urlsplit(self.url)
+        if self.kind == "mqtt":
+            return "@" in parts.netloc
+        return parts.path not in ("", "/") or bool(parts.query or parts.fragment)
+
+    @property
+    def sealed_as(self) -> str | None:
+        """Where the whole of it is, if this is not all."""
+        fragment = urlsplit(self.url).fragment
+        return fragment if SEALED.fullmatch(fragment) else None
+
+    def sealed(self, name: str) -> str:
+        """Its text without secrets, of which that is the name."""
+        parts = urlsplit(self.url)
+        path = parts.path if self.kind == "mqtt" else "/"
+        return f"{self.kind}:{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path}#{name}"
 
     @property
     def shown(self) -> str:
@@ -77,7 +104,8 @@ def broker_of(url: str) -> Broker:
     """
     parts = _parts(url)
     topic = unquote(parts.path.removeprefix("/"), errors="replace")
-    if not topic or parts.query or parts.fragment or re.search(r"[+#\x00-\x1f\x7f\ufffd]", topic):
+    has_more = parts.query or (parts.fragment and not SEALED.fullmatch(parts.fragment))
+    if not topic or has_more or re.search(r"[+#\x00-\x1f\x7f\ufffd]", topic):
         raise BadRule("a broker is told a topic, without + and #; write mqtts://HOST/some/topic")
     if topic.startswith("$") or len(topic.encode()) > MOST_TOPIC_BYTES:
         raise BadRule("a topic that begins with $ is the broker's own, and none is that long")

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 
 from services.alerts.mqtt import MESSAGE_ID, MqttPublisher
+from services.alerts.sealing import SealedSinks
 from services.alerts.sinks import Sink
 from services.alerts.webhooks import Webhooks
 from services.errors import NotDelivered
@@ -26,12 +27,14 @@ class Messenger:
         bus: Bus,
         webhooks: Webhooks | None,
         mqtt: MqttPublisher,
+        sealed: SealedSinks,
         *,
         now_ns: Callable[[], int],
     ) -> None:
         self._bus = bus
         self._webhooks = webhooks
         self._mqtt = mqtt
+        self._sealed = sealed
         self._now_ns = now_ns
 
     def tell(self, sink: Sink, alert: Alert) -> None:
@@ -40,7 +43,7 @@ class Messenger:
         Raises:
             DeliveryError, BusError
         """
-        body = alert.model_dump_json().encode()
+        body, sink = alert.model_dump_json().encode(), self._sealed.whole(sink)
         match sink.kind:
             case "kafka":
                 self._bus.publish(

@@ -29,7 +29,7 @@ from services.api.given import Given, GivenHere
 from services.api.text import Text
 from services.errors import BadRule, NoSuchRule
 from services.requests import BackTested, BackTestRequest, spans_of
-from services.wiring import rules_of
+from services.wiring import rules_of, sealed_sinks
 from streaming.messages import NS_PER_S, StreamId
 
 MOST_TOLD = 16  # by one rule
@@ -150,7 +150,7 @@ def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Opera
         from_ns=ends_of(given.stores.record),
     )
     refuse_unsigned(rule, is_signed=settings.webhook_secret is not None)
-    book.add(rule)
+    book.add(sealed_sinks(given.stores).seal(rule))
     response.headers["Location"] = f"{routes.prefix}/{rule.name}"
     return ShownRule.of(rule)
 

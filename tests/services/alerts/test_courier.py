@@ -17,6 +17,7 @@ from services.alerts.book import RuleBook
 from services.alerts.courier import KEPT_NS, LONGEST_WAIT_NS, READ_AT_ONCE, Courier
 from services.alerts.machine import step
 from services.alerts.mqtt import MESSAGE_ID, MqttPublisher
+from services.alerts.sealing import SealedSinks
 from services.alerts.telling import Messenger
 from services.alerts.webhooks import Webhooks, is_public
 from services.errors import NotDelivered
@@ -57,7 +58,10 @@ class Office:
         self.documents = DictRecord().documents
         self.book = RuleBook(self.documents, now_ns=self.clock)
         webhooks = Webhooks(secret_of(secret), allow_private=private) if secret else None
-        self._messenger = Messenger(bus, webhooks, MqttPublisher(ca_file), now_ns=self.clock)
+        sealed = SealedSinks(Path("credentials"))
+        self._messenger = Messenger(
+            bus, webhooks, MqttPublisher(ca_file), sealed, now_ns=self.clock
+        )
         self.restart()
 
     def restart(self) -> None:
