@@ -1,7 +1,8 @@
 """Films that cameras show in a circle, each picture of which carries its number: a clock.
 
 Over noise, of which the encoder makes as many bits as it is given, where capture is measured; in
-the sky over nano's world, where the model shall have something to say.
+the sky over nano's world, where the model shall have something to say. What it says is then not to
+be trusted: it takes the clock for things that fly. Where that counts, the film has none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -44,13 +45,17 @@ def noisy_film(
     return film_in(path, rate=rate)
 
 
-def world_films(folder: Path, number: int) -> list[Film]:
-    """Minutes of nano's world at 640x360, with the clock in its sky, for so many cameras."""
-    films = [world_film(folder / f"world-{seed}.h264", seed) for seed in WORLD_SEEDS[:number]]
+def world_films(folder: Path, number: int, *, has_clock: bool = True) -> list[Film]:
+    """Minutes of nano's world at 640x360, for so many cameras."""
+    name = "world" if has_clock else "plain"
+    films = [
+        world_film(folder / f"{name}-{seed}.h264", seed, has_clock=has_clock)
+        for seed in WORLD_SEEDS[:number]
+    ]
     return [films[at % len(films)] for at in range(number)]
 
 
-def world_film(path: Path, seed: int) -> Film:
+def world_film(path: Path, seed: int, *, has_clock: bool) -> Film:
     """One of them; made once."""
     size_px = 2 * PAINT_WIDTH_PX, 2 * PAINT_HEIGHT_PX
     painter = Painter(
@@ -63,7 +68,7 @@ def world_film(path: Path, seed: int) -> Film:
         for number in range(WORLD_S * WORLD_RATE):
             pixels = painter.picture(number / WORLD_RATE).repeat(2, axis=0).repeat(2, axis=1)
             edges = np.linspace(0, size_px[0], BITS + 1).astype(int)
-            for bit, (left, right) in enumerate(pairwise(edges)):
+            for bit, (left, right) in enumerate(pairwise(edges) if has_clock else ()):
                 level = WHITE if number >> bit & 1 else BLACK
                 pixels[: size_px[1] // SKY_SHARE, left:right] = level
             yield pixels

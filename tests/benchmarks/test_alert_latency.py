@@ -56,5 +56,9 @@ def test_a_delay_is_counted_from_when_a_thing_was_filmed() -> None:
     assert delays(alerts, clips, clocks, since_ns=2**62)["alerts"] == 0
 
 
+def test_what_goes_on_as_a_film_begins_has_begun_with_it() -> None:
+    assert begun_in(WORLD_SEEDS[0])["the yellow person enters"] == [0]
+
+
 def test_there_are_as_many_rules_as_are_asked_for() -> None:
     assert len(set(sentences(20))) == 20
