@@ -53,6 +53,8 @@ def table() -> str:
         speed += serving_rows(result("serving"))
     if (faults := result("faults")).get("recovery"):
         speed += recovery_rows(faults)
+    if is_measured("soak"):
+        speed.append(soak_row(result("soak")))
     return "\n\n".join([*_accuracy(result("accuracy")), "\n".join(speed), *texts])
 
 
@@ -176,6 +178,21 @@ def recovery_rows(faults: Result) -> list[str]:
         f"| after one of {len(of_each)} kinds of fault, until every service is ready and nothing "
         f"waits, median and the three slowest | {median(medians_s):.1f} s; {told} | – |"
     ]
+
+
+def soak_row(soak: Result) -> str:
+    """What each service holds more of after the hours, at most; less is none."""
+    grown = [
+        max(
+            0, max(one[what]["last"] - one[what]["first"] for one in soak["after_warm_up"].values())
+        )
+        for what in ("files", "threads", "rss_mib")
+    ]
+    return (
+        f"| {soak['hours']:g} h in which four live streams were lost and found {soak['cycles']} "
+        "times: more open files, threads and MiB in any service "
+        f"| {grown[0]:.0f}, {grown[1]:.0f}, {grown[2]:.0f} | 0 |"
+    )
 
 
 def bus_rows(bus: Result) -> list[str]:

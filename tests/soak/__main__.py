@@ -19,7 +19,7 @@ WARM_UP = 10
 """Cycles after which caches are filled and the memory is as large as it is kept."""
 WORTH_KEEPING_H = 0.5
 WHAT = (
-    "four services as processes on Kafka and Redis, with the shipped model; four live streams over "
+    "all services as processes on Kafka and Redis, with the shipped model; four live streams over "
     "RTSP, RTMP and HLS are lost and found again in each cycle, questions are asked, what is older "
     "than two minutes is forgotten, and one stream is forgotten wholly and added anew"
 )

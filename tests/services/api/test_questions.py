@@ -86,7 +86,8 @@ def test_a_question_goes_on_from_the_answer_before_it(asking: openai.OpenAI) -> 
     assert starts_of(first) == BRIGHT_NS[:1]
 
     asked = f"{QUESTION},"  # so that the scripted engine reads what follows as another event
-    said = [*user(asked), first.choices[0].message]
+    replied = {"role": "assistant", "content": first.choices[0].message.content}
+    said: list[Any] = [*user(asked), replied]
     after = "count: a bright light, after that?"
     told = asking.chat.completions.create(model=MODEL, messages=[*said, *user(after)])
     how_often = asking.chat.completions.create(model=MODEL, messages=[*said, *user("count:")])
