@@ -197,6 +197,7 @@ def test_what_is_forgotten_leaves_no_alert(settings: Settings, light_film: Path)
         assert in_short(book_of(stores).alerts()) == ["end 34-36"]
 
 
+@pytest.mark.filterwarnings("ignore:unclosed <socket.socket:ResourceWarning")  # a bus that closes
 def test_on_kafka_and_redis_a_webhook_is_told(
     light_film: Path, redis_url: str, kafka_servers: str, tmp_path: Path
 ) -> None:
