@@ -22,6 +22,11 @@ LOOP_TIMES, LOOP_TOKENS, LOOP_SIZES = 5, 16, range(1, 33)
 
 Notes of footage that a model knows say a thing three times in a row at most.
 """
+FEW_TOKENS, OF_TOKENS = 12, 64
+"""So few different tokens among so many are circles, too, of pieces that take turns.
+
+Notes of footage that a model knows have 21 and more.
+"""
 
 
 @torch.inference_mode()
@@ -64,7 +69,9 @@ def greedy(
 
 
 def goes_round(ids: Sequence[int]) -> bool:
-    """Whether the last tokens are one piece, over and over."""
+    """Whether the last tokens are one piece, over and over, or a few that take turns."""
+    if len(ids) >= OF_TOKENS and len(set(ids[-OF_TOKENS:])) <= FEW_TOKENS:
+        return True
     for size in LOOP_SIZES:
         length = max(LOOP_TIMES * size, LOOP_TOKENS)
         tail = ids[-length:]

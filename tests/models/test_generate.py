@@ -5,7 +5,7 @@ from itertools import cycle
 import pytest
 from torch import Tensor
 
-from models.generate import LOOP_TIMES, LOOP_TOKENS, greedy
+from models.generate import LOOP_TIMES, LOOP_TOKENS, OF_TOKENS, greedy
 from tests.models.builders import tiny_engine
 
 
@@ -29,6 +29,13 @@ def test_a_piece_said_over_and_over_ends_it(size: int) -> None:
     length = max(LOOP_TIMES * size, LOOP_TOKENS)
 
     assert written(piece) == (piece * length)[:length]
+
+
+def test_pieces_that_take_turns_end_it() -> None:
+    pieces = [10, 11, 12], [10, 13, 12]
+    ids = [token for number in range(40) for token in pieces[number.bit_count() % 2]]
+
+    assert written(ids, at_most=len(ids)) == ids[:OF_TOKENS]
 
 
 def test_what_is_not_the_same_each_time_does_not() -> None:
