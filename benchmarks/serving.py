@@ -155,7 +155,9 @@ class FirstToken(StoppingCriteria):
 
     at_s = 0.0
 
-    def __call__(self, input_ids: Any, scores: Any, **_: Any) -> torch.BoolTensor:  # noqa: ANN401
+    def __call__(
+        self, input_ids: torch.LongTensor, scores: object, **_: object
+    ) -> torch.BoolTensor:
         self.at_s = self.at_s or time.perf_counter()
         return torch.BoolTensor([False] * len(input_ids))
 

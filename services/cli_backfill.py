@@ -22,7 +22,7 @@ from services.console import (
     stopped_by_signals,
     tools_of,
 )
-from services.locks import backfilling
+from services.locks import only_one
 from services.logs import log_to
 from services.on_ray.cluster import Placement
 from services.wiring import Stores, opened
@@ -62,7 +62,7 @@ def backfill(  # noqa: PLR0913 - the options of a command
     with (
         reported(tools, as_json=as_json),
         stopped_by_signals(stop),
-        backfilling(tools.settings),
+        only_one(tools.settings, "backfill"),
         opened(tools.settings, make=True) as stores,
     ):
         plan = planned(stores.record, sources)

@@ -20,7 +20,7 @@ from services.console import (
     stopped_by_signals,
     tools_of,
 )
-from services.locks import renoting
+from services.locks import only_one
 from services.logs import log_to
 from services.told_weights import WeightsBook
 from services.weights import Weights
@@ -58,7 +58,7 @@ def renote(
         reported(tools, as_json=as_json),
         stopped_by_signals(stop),
         opened(tools.settings) as stores,
-        renoting(tools.settings),
+        only_one(tools.settings, "renote"),
         opened_bus(tools.settings) as bus,
         progress(tools, "writing notes") as show,
     ):

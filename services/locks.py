@@ -67,26 +67,14 @@ def serving(settings: Settings, service: Service) -> Generator[None]:
 
 
 @contextmanager
-def backfilling(settings: Settings) -> Generator[None]:
-    """Be the one back-fill of the data directory, beside whatever services.
+def only_one(settings: Settings, work: str) -> Generator[None]:
+    """Be the one who does that work on the data directory, beside whatever services.
 
     Raises:
         DataDirectoryBusy, DataDirectoryUnusable
     """
-    path = settings.lock_path_of("backfill")
-    with _locked(settings, path, fcntl.LOCK_EX, holder="another longwatch backfill"):
-        yield
-
-
-@contextmanager
-def renoting(settings: Settings) -> Generator[None]:
-    """Be the one who writes notes anew, beside whatever services.
-
-    Raises:
-        DataDirectoryBusy, DataDirectoryUnusable
-    """
-    path = settings.lock_path_of("renote")
-    with _locked(settings, path, fcntl.LOCK_EX, holder="another longwatch renote"):
+    path = settings.lock_path_of(work)
+    with _locked(settings, path, fcntl.LOCK_EX, holder=f"another longwatch {work}"):
         yield
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from services.actions import Action, action_for
+from services.console import OURS
 from services.readiness import Readiness
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
 
@@ -35,7 +36,7 @@ class Starting:
         while not self._stop.is_set():
             try:
                 got = get()
-            except Exception as error:
+            except OURS as error:
                 if action_for(error) is not Action.RETRY:
                     raise
                 log.warning("%s: %s; again in %.1f s", what, error, wait_s)

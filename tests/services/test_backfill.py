@@ -12,7 +12,7 @@ from typer.testing import Result
 
 from memory.dump import dump
 from services.console import EXIT_BUSY, EXIT_FAILED, EXIT_NOT_FOUND
-from services.locks import backfilling
+from services.locks import only_one
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import opened
@@ -156,7 +156,7 @@ def test_a_killed_one_is_taken_up_again(empty: Settings, archive: Path, tmp_path
 
 
 def test_one_at_a_time(empty: Settings, archive: Path) -> None:
-    with backfilling(empty):
+    with only_one(empty, "backfill"):
         result = run(empty, "backfill", str(archive))
 
     assert result.exit_code == EXIT_BUSY

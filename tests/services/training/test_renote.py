@@ -18,7 +18,7 @@ from models.errors import UnparsableReply
 from models.schemas import Note
 from services.console import Tools
 from services.index import FollowedIndex
-from services.locks import renoting
+from services.locks import only_one
 from services.promoted import served_model
 from services.registry import NewStream
 from services.settings import Settings, load_settings
@@ -214,7 +214,7 @@ def test_live_work_goes_first(settings: Settings) -> None:
 
 
 def test_one_at_a_time_and_nothing_of_nothing(settings: Settings) -> None:
-    with renoting(settings):
+    with only_one(settings, "renote"):
         assert run(settings, "renote", tools=tools_with(settings, Signing(B))).exit_code == 5
     assert run(settings, "add", "door", "rtsp://127.0.0.1:9/door").exit_code == 0
     nothing = run(settings, "renote", "--stream", "door", tools=tools_with(settings, Signing(B)))
