@@ -75,23 +75,30 @@ def epochs_ns(segments: Sequence[Record]) -> dict[str, int]:
 
 
 def behind_s(
-    clips: Sequence[Record], epochs: Mapping[str, int], *, begin_ns: int, end_ns: int
+    clips: Sequence[Record],
+    epochs: Mapping[str, int],
+    *,
+    begin_ns: int,
+    end_ns: int,
+    looked_ns: int | None = None,
 ) -> list[float]:
-    """How late each clip that ended in that time was remembered; infinite if it was not yet."""
-    remembered: dict[tuple[str, int], float] = {}
+    """How late each clip that ended in that time was remembered.
+
+    One that was not yet is infinitely late, or as late as it was when somebody looked.
+    """
+    remembered: dict[tuple[str, int], int] = {}
     for record in clips:
         span = ClipRemembered.model_validate_json(record.value).span
-        ended_ns = epochs[record.key] + span.end_ns
-        late_ns = record.timestamp_ms * NS_PER_MS - ended_ns
-        remembered[record.key, span.end_ns] = late_ns / NS_PER_S
+        remembered[record.key, epochs[record.key] + span.end_ns] = record.timestamp_ms * NS_PER_MS
     due = [
-        (stream_id, media_ns)
+        (stream_id, epoch_ns + media_ns)
         for stream_id, epoch_ns in epochs.items()
         for media_ns in range(
-            -(-(begin_ns - epoch_ns) // CLIP_NS) * CLIP_NS, end_ns - epoch_ns, CLIP_NS
+            max(1, -(-(begin_ns - epoch_ns) // CLIP_NS)) * CLIP_NS, end_ns - epoch_ns, CLIP_NS
         )
     ]
-    return [remembered.get(clip, float("inf")) for clip in due]
+    never = float("inf") if looked_ns is None else looked_ns
+    return [(remembered.get((name, end), never) - end) / NS_PER_S for name, end in due]
 
 
 def step(

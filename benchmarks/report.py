@@ -47,6 +47,8 @@ def table() -> str:
     if is_measured("cameras"):
         speed += camera_rows(result("cameras"))
         texts.append(peer_text(result("cameras")))
+    if is_measured("scaling"):
+        speed += scaling_rows(result("scaling"))
     if is_measured("bus"):
         speed += bus_rows(result("bus"))
     if is_measured("serving"):
@@ -159,6 +161,21 @@ def camera_rows(cameras: Result) -> list[str]:
     ]
 
 
+def scaling_rows(scaling: Result) -> list[str]:
+    """What is kept up with, and what the most cameras cost, which is more than can be done."""
+    rows, cores = scaling["rows"], scaling["cores_used"]
+    kept = max((row["cameras"] for row in rows if row["keeps_up"]), default=0)
+    least, most = rows[0], rows[-1]
+    costs_s = [row["cpu_s_a_camera_minute"] for row in (least, most)]
+    return [
+        f"| replayed cameras whose analysis is kept up with, of a core | {kept / cores:g} | – |",
+        f"| processor time of analysis for a minute of a camera: of {least['cameras']}, and of "
+        f"{most['cameras']} | {costs_s[0]:.2f} s, {costs_s[1]:.2f} s | – |",
+        f"| how far {most['cameras']} replayed cameras fall behind in a minute, on {cores} "
+        f"{'core' if cores == 1 else 'cores'} | {most['falls_behind_s_a_minute']:.0f} s | – |",
+    ]
+
+
 def peer_text(cameras: Result) -> str:
     peer = cameras["beside"]
     return (
@@ -265,6 +282,24 @@ def plot_cameras(cameras: Result) -> None:
     _save(figure, "cameras")
 
 
+def plot_scaling(scaling: Result) -> None:
+    rows = scaling["rows"]
+    counts = [row["cameras"] for row in rows]
+    figure, (cost, share, late) = plt.subplots(1, 3, figsize=(11, 3.2))
+    cost.plot(counts, [row["cpu_s_a_camera_minute"] for row in rows], marker="o")
+    cost.set(xscale="log", xlabel="cameras", ylabel="CPU seconds, a minute of a camera")
+    share.plot(counts, [100 * row["share_of_cores"] for row in rows], marker="o")
+    share.set(xscale="log", xlabel="cameras", ylabel=f"of {scaling['cores_used']} cores, %")
+    for name in ("p50", "p95"):
+        late.plot(counts, [row["behind_live_s"][name] for row in rows], marker="o", label=name)
+    late.axhline(10, color="black", linewidth=0.8, label="a clip")
+    late.set(xscale="log", xlabel="cameras", ylabel="behind live, s")
+    late.legend(fontsize=7)
+    for axes in (cost, share, late):
+        axes.set_ylim(bottom=0)
+    _save(figure, "scaling")
+
+
 def plot_memory(ingest: Result) -> None:
     curve = ingest["end_to_end"]["curve_s_hours_mib"]
     figure, axes = plt.subplots(figsize=(7, 3))
@@ -334,6 +369,8 @@ def main() -> None:
     plot_decode(result("decode"))
     if is_measured("cameras"):
         plot_cameras(result("cameras"))
+    if is_measured("scaling"):
+        plot_scaling(result("scaling"))
 
 
 if __name__ == "__main__":

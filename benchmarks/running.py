@@ -4,8 +4,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, contextmanager
+from http import HTTPStatus
 from pathlib import Path
 
 import psutil
@@ -52,6 +54,15 @@ def service(settings: Settings, *words: str) -> Generator[Service]:
         yield started
     finally:
         started.stop()
+
+
+def is_ready(health: str) -> bool:
+    """Whether the service that tells its health there is ready to work."""
+    try:
+        with urllib.request.urlopen(f"http://{health}/v1/ready", timeout=STOP_S) as reply:
+            return reply.status == HTTPStatus.OK
+    except OSError:
+        return False
 
 
 class Listener:
