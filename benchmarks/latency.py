@@ -139,7 +139,7 @@ def main() -> None:
         return
     result = {
         "what": f"640x360 H.264 at {WORLD_RATE} fps over RTSP/TCP, a keyframe a second, segments "
-        "of four seconds, clips of ten; cameras and service are processes on one machine",
+        "of two seconds, clips of ten; cameras and service are processes on one machine",
         "command": f"python -m benchmarks.latency --work DIR --seconds {args.seconds:g} "
         f"--cameras {' '.join(map(str, args.cameras))}",
         "machine": machine(),

@@ -135,7 +135,7 @@ def main() -> None:
         rows.append(row | measure(film, cameras=cameras, seconds=args.seconds))
         print(rows[-1])
     result = {
-        "what": "H.264 over RTSP/TCP, a keyframe a second, segments of four seconds; camera and "
+        "what": "H.264 over RTSP/TCP, a keyframe a second, segments of two seconds; camera and "
         "capture are two processes on one machine",
         "command": f"python -m benchmarks.live --work DIR --seconds {args.seconds:g}",
         "machine": machine(),

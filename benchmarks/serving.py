@@ -48,7 +48,7 @@ from models.replies import MAX_ANSWER_TOKENS
 from models.sglang_engine import SGLangEngine
 from models.transformers_engine import TransformersEngine
 from models.usage import Usage, counted
-from services.remember import clip_tokens
+from services.describing import clip_tokens
 from services.settings import SHIPPED_MODEL
 from tests.services.on_sglang.model_server import ModelServer
 

@@ -9,7 +9,7 @@ Shape letters:
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,10 +45,12 @@ class EncodedClip:
     """What `encode` makes of a clip's frames: tokens to store, and a unit vector to search by.
 
     A model that compares no pictures with texts has no vector: its clips are found by their notes.
+    `seen` is what the engine goes on from, where more frames of the clip come later.
     """
 
     tokens: ClipTokens
     vector_V: NDArray[np.float32] | None
+    seen: Any = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,8 +93,18 @@ class Engine(Protocol):
         """V: text and picture vectors share one space and have this many dimensions."""
         ...
 
-    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
-        """Run the vision tower once per frame and compress. RGB; at least one frame."""
+    def encode(
+        self,
+        frames_THWC: NDArray[np.uint8],
+        times_s_T: Sequence[float],
+        *,
+        before: EncodedClip | None = None,
+    ) -> EncodedClip:
+        """Run the vision tower once per frame and compress. RGB; at least one frame.
+
+        `before` are the frames of the clip that were encoded earlier, and are not encoded again;
+        what comes back is of all of them, the same as if they had come at once.
+        """
         ...
 
     def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:

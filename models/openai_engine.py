@@ -25,7 +25,7 @@ from models.engine import ClipTokens, EncodedClip, LeadIn, refuse_foreign
 from models.errors import ModelServerAway, UnparsableReply
 from models.layout import Pooling, StreamLayout
 from models.model_servers import Json, ModelServers
-from models.pictures import PICTURES_ID, images_of, led_in, pictures
+from models.pictures import PICTURES_ID, images_of, joined, led_in, pictures
 from models.prompts import (
     VIDEO,
     answer_prompt,
@@ -87,8 +87,15 @@ class OpenAIEngine:
     def lead_in_s(self) -> float:
         return self.layout.lead_in_s
 
-    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
-        return EncodedClip(pictures(frames_THWC, times_s_T, layout_id=self.layout_id), None)
+    def encode(
+        self,
+        frames_THWC: NDArray[np.uint8],
+        times_s_T: Sequence[float],
+        *,
+        before: EncodedClip | None = None,
+    ) -> EncodedClip:
+        clip = pictures(frames_THWC, times_s_T, layout_id=self.layout_id)
+        return EncodedClip(clip if before is None else joined(before.tokens, clip), None)
 
     def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
         refuse_foreign(self, clip)

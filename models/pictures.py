@@ -59,7 +59,17 @@ def led_in(clip: ClipTokens, lead_in: LeadIn, *, lead_in_s: float) -> ClipTokens
     """The clip with the last pictures of the one before, at negative times."""
     before = lead_in.clip
     first = int(np.searchsorted(before.times_s_T, lead_in.ends_s - lead_in_s))
-    rows = [*before.tokens_KD[first:], *clip.tokens_KD]
+    last = replace(
+        before,
+        tokens_KD=before.tokens_KD[first:],
+        times_s_T=before.times_s_T[first:] - np.float32(lead_in.ends_s),
+    )
+    return joined(last, clip)
+
+
+def joined(before: ClipTokens, clip: ClipTokens) -> ClipTokens:
+    """The pictures of both, one after the other, as those of the clip."""
+    rows = [*before.tokens_KD, *clip.tokens_KD]
     tokens_KD = np.zeros((len(rows), max(map(len, rows))), np.uint8)
     for row, image in zip(tokens_KD, rows, strict=True):
         row[: len(image)] = image
@@ -67,9 +77,7 @@ def led_in(clip: ClipTokens, lead_in: LeadIn, *, lead_in_s: float) -> ClipTokens
         clip,
         tokens_KD=tokens_KD,
         frame_K=np.arange(len(rows), dtype=np.int16),
-        times_s_T=np.concatenate(
-            [before.times_s_T[first:] - np.float32(lead_in.ends_s), clip.times_s_T]
-        ),
+        times_s_T=np.concatenate([before.times_s_T, clip.times_s_T]),
     )
 
 

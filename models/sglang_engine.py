@@ -72,8 +72,14 @@ class SGLangEngine:
     def lead_in_s(self) -> float:
         return self._local.lead_in_s
 
-    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
-        return self._local.encode(frames_THWC, times_s_T)
+    def encode(
+        self,
+        frames_THWC: NDArray[np.uint8],
+        times_s_T: Sequence[float],
+        *,
+        before: EncodedClip | None = None,
+    ) -> EncodedClip:
+        return self._local.encode(frames_THWC, times_s_T, before=before)
 
     def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
         return self._local.clip_vector(clip)

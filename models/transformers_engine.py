@@ -6,7 +6,7 @@ Shape letters: see `models.engine`.
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from models.checkpoint import ENCODER_PARTS, weights_hash
+from models.compress import compress
 from models.engine import ClipTokens, EncodedClip, LeadIn, refuse_foreign
 from models.errors import CheckpointUnreadable, PromptTooLong
 from models.generate import greedy, next_logits
@@ -35,6 +36,19 @@ from models.schemas import Note, Plan
 from models.train import ClipFeatures, pad_texts
 from models.usage import count
 from models.video_llm import LongwatchForConditionalGeneration
+
+
+class _Seen(NamedTuple):
+    """What the tower made of frames: all that the compressor reads."""
+
+    features_TNC: Tensor
+    response_TN: Tensor | None
+
+    def followed_by(self, later: "_Seen") -> "_Seen":
+        features_TNC = torch.cat([self.features_TNC, later.features_TNC])
+        if self.response_TN is None or later.response_TN is None:
+            return _Seen(features_TNC, None)
+        return _Seen(features_TNC, torch.cat([self.response_TN, later.response_TN]))
 
 
 class TransformersEngine:
@@ -107,10 +121,22 @@ class TransformersEngine:
         return int(self.model.config.retrieval_width)
 
     @torch.inference_mode()
-    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+    def encode(
+        self,
+        frames_THWC: NDArray[np.uint8],
+        times_s_T: Sequence[float],
+        *,
+        before: EncodedClip | None = None,
+    ) -> EncodedClip:
         pixels = to_pixels(frames_THWC, size_px=self.layout.image_size_px).to(self.model.device)
+        if before is not None:
+            refuse_foreign(self, before.tokens)
+            times_s_T = [*before.tokens.times_s_T.tolist(), *times_s_T]
         with self._lock, self._autocast():
-            compressed = self.model.compress(pixels)
+            seen = _Seen(*self.model.features(pixels))
+            if before is not None:
+                seen = before.seen.followed_by(seen)
+            compressed = compress(seen.features_TNC, self.layout, response_TN=seen.response_TN)
             tokens_KD = self.model.project(compressed, times_s_T).to(torch.float16)
             vector_V = self.model.clip_vector(tokens_KD[None].float())[0]
         tokens = ClipTokens(
@@ -120,7 +146,7 @@ class TransformersEngine:
             layout_id=self.layout_id,
             encoder_id=self.encoder_id,
         )
-        return EncodedClip(tokens, vector_V.float().cpu().numpy())
+        return EncodedClip(tokens, vector_V.float().cpu().numpy(), seen)
 
     @torch.inference_mode()
     def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:

@@ -196,6 +196,9 @@ class Analyst:
                 complete = watched.collector.end(message.end_ns)
         watched.completed(complete)
         self._remember(watched)
+        if isinstance(message, SegmentReady):
+            with continuing(context_of(record.headers)):
+                self._glimpse(watched)
         if prepared.until is not None:
             share.handled[stream_id] = prepared.until
 
@@ -317,6 +320,12 @@ class Analyst:
             self._rememberer.remember(clip, epoch_at=watched.epoch_at)
             del watched.complete[0]
         self._note_remembered(watched)
+
+    def _glimpse(self, watched: Watched) -> None:
+        """Look at what there is of the clip that is being gathered."""
+        clip = watched.collector.so_far
+        if clip is not None and watched.epoch_at is not None:
+            self._rememberer.glimpse(watched.spec, clip, epoch_at=watched.epoch_at)
 
     def _make_up(self) -> None:
         """Write notes that wait or were set aside, if the model can be asked again."""

@@ -11,3 +11,5 @@ FOLLOWED = (
 )
 NOT_WAITED_FOR = (Service.ALERTS, Service.SUMMARISE)
 """Who may run no more, and reads from the record what it missed."""
+EARLY = "alerts-early"
+"""Who reads glimpses, which are hints: nobody waits until they are handled."""

@@ -21,7 +21,7 @@ from memory.tokens import TokenStore
 from memory.values import Hit
 from models.engine import ClipTokens, Engine
 from models.errors import LayoutMismatch, PromptTooLong, RequestRefused, UnparsableReply
-from services.remember import clip_tokens
+from services.describing import clip_tokens
 from streaming.messages import Span
 
 AGREES = 0.5  # from here on a look agrees with a note

@@ -109,6 +109,11 @@ class Metrics:
         self._judgements = self._counter(
             "rule_judgements", "Claims of rules about clips, by what became of them", "outcome"
         )
+        self._glimpses = self._counter(
+            "glimpses",
+            "Looks at clips that were not complete, by what became of them",
+            *("stream", "outcome"),
+        )
         self._alerts = self._counter("alerts", "Messages of alerts", "rule", "state")
         self._deliveries = self._counter(
             "alert_deliveries", "Attempts to tell of alerts", "sink", "outcome"
@@ -126,7 +131,7 @@ class Metrics:
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._lost, self._drops, self._shed),
-            self._deleted,
+            *(self._deleted, self._glimpses),
             *(self._captured, self._remembered, self._behind),
         )
         self._streams: set[str] = set()
@@ -169,6 +174,9 @@ class Metrics:
 
     def judged(self, outcome: str) -> None:
         self._judgements.labels(outcome).inc()
+
+    def glimpsed(self, stream_id: str, outcome: str) -> None:
+        self._glimpses.labels(self._seen(stream_id), outcome).inc()
 
     def alerted(self, rule: str, state: str) -> None:
         self._alerts.labels(rule, state).inc()

@@ -13,6 +13,7 @@ from memory.index import ClipSearch
 from memory.values import DAY_NS
 from models.errors import WeightsSwapped
 from services.alerts.courier import LOOK_EVERY_S, Courier
+from services.alerts.early import EarlyKeeper, claims_early
 from services.alerts.judging import Judge
 from services.alerts.keeper import RuleKeeper
 from services.alerts.mqtt import MqttPublisher
@@ -21,8 +22,10 @@ from services.alerts.webhooks import Webhooks
 from services.analyse import Analyst, Sampled, Sampling, policy_of
 from services.behind import BackPressure, Limit
 from services.capture import CaptureParts, Supervisor
-from services.following import FOLLOWED, NOT_WAITED_FOR
+from services.describing import Describer
+from services.following import EARLY, FOLLOWED, NOT_WAITED_FOR
 from services.forget import everything
+from services.glimpses import Glimpser
 from services.index import IndexKeeper
 from services.locks import Service
 from services.metrics import Metrics, Stage
@@ -44,7 +47,7 @@ from services.resident import Resident
 from services.room import SelfClearingFootage
 from services.signing import secret_of
 from services.summaries.keeper import SummaryKeeper
-from services.threads import repeated
+from services.threads import beside, repeated
 from services.weights import Held
 from services.wiring import Stores, WatchingEngine, now_ns, rules_of, sealed_sinks
 from services.worker import Worker
@@ -57,7 +60,9 @@ from streaming.messages import (
     TOPIC_ALERTS,
     TOPIC_CLIPS,
     TOPIC_DEAD_LETTERS,
+    TOPIC_GLIMPSES,
     TOPIC_SEGMENTS,
+    ClipGlimpsed,
     ClipRemembered,
 )
 from streaming.topics import TOPICS
@@ -143,10 +148,18 @@ def analysis(
             metrics=metrics,
         )
 
+    glimpser = Glimpser(
+        rememberer=rememberer,
+        tokens=stores.tokens,
+        bus=parts.bus,
+        clock=parts.clock,
+        claims=lambda stream_id, at: claims_early(rules_of(stores).rules(), stream_id, at),
+        metrics=metrics,
+    )
     return kind(
         record=stores.record,
         footage=stores.footage,
-        rememberer=PatientRememberer(rememberer, monotonic_ns=parts.clock.monotonic_ns),
+        rememberer=PatientRememberer(rememberer, glimpser, monotonic_ns=parts.clock.monotonic_ns),
         sampling=Sampling(policy_of(serving().layout), decoding),
         pressure=BackPressure(
             stores.record,
@@ -167,9 +180,15 @@ def indexer_of(parts: Parts, keeper: IndexKeeper) -> Worker[None]:
     )
 
 
-def keeper_of(
-    parts: Parts, serving: Serving, *, turn: Turn = nullcontext
-) -> Worker[ClipRemembered]:
+@dataclass(frozen=True, slots=True)
+class Keepers:
+    """Who holds rules against clips, and against what there is of unfinished ones."""
+
+    whole: Worker[ClipRemembered]
+    early: Worker[ClipGlimpsed]
+
+
+def keepers_of(parts: Parts, serving: Serving, *, turn: Turn = nullcontext) -> Keepers:
     """Rules, whose calls of the model wait for their turn."""
     stores, bus, metrics = parts.stores, parts.bus, parts.metrics
 
@@ -179,22 +198,41 @@ def keeper_of(
             engine=engine, record=stores.record, tokens=stores.tokens, turn=turn, metrics=metrics
         )
 
-    return Worker(
-        Service.ALERTS,
-        bus=bus,
-        consumer=bus.consumer(TOPIC_CLIPS, group=Service.ALERTS),
-        handler=RuleKeeper(
-            book=rules_of(stores),
-            judge=lambda: judge(serving()),
+    def describer() -> Describer:
+        return Describer(
+            engine=serving(),
             record=stores.record,
-            monotonic_ns=parts.clock.monotonic_ns,
+            tokens=stores.tokens,
+            turn=turn,
+            metrics=metrics,
+        )
+
+    keeper = RuleKeeper(
+        book=rules_of(stores),
+        judge=lambda: judge(serving()),
+        record=stores.record,
+        monotonic_ns=parts.clock.monotonic_ns,
+        metrics=metrics,
+    )
+    return Keepers(
+        Worker(
+            Service.ALERTS,
+            bus=bus,
+            consumer=bus.consumer(TOPIC_CLIPS, group=Service.ALERTS),
+            handler=keeper,
             metrics=metrics,
         ),
-        metrics=metrics,
+        Worker(
+            Service.ALERTS,
+            bus=bus,
+            consumer=bus.consumer(TOPIC_GLIMPSES, group=EARLY),
+            handler=EarlyKeeper(keeper, describer, serving().layout, metrics),
+            metrics=metrics,
+        ),
     )
 
 
-def keep_rules(parts: Parts, worker: Worker[ClipRemembered], stop: threading.Event) -> None:
+def keep_rules(parts: Parts, keepers: Keepers, stop: threading.Event) -> None:
     """Hold rules against clips until `stop` is set, and tell of alerts; of the last ones, too."""
     courier = courier_of(parts)
     book = rules_of(parts.stores)
@@ -210,8 +248,9 @@ def keep_rules(parts: Parts, worker: Worker[ClipRemembered], stop: threading.Eve
     with (
         repeated("deliver", courier.deliver, every_s=LOOK_EVERY_S),
         repeated("sweep alerts", sweep, every_s=SWEEP_EVERY_S),
+        beside("glimpses", keepers.early.run, stop),
     ):
-        worker.run(stop)
+        keepers.whole.run(stop)
     try:
         courier.deliver()
     except StoreError as error:
@@ -315,5 +354,5 @@ def trim(bus: Bus) -> None:
             if all(partition in committed for committed in waited_for)
         }
         bus.trim(topic, max_age_s=KEEP_MESSAGES_S, below=handled)
-    bus.trim(TOPIC_DEAD_LETTERS, max_age_s=KEEP_MESSAGES_S)
-    bus.trim(TOPIC_ALERTS, max_age_s=TOPICS[TOPIC_ALERTS].keep_s or KEEP_MESSAGES_S)
+    for topic in (TOPIC_DEAD_LETTERS, TOPIC_ALERTS, TOPIC_GLIMPSES):
+        bus.trim(topic, max_age_s=TOPICS[topic].keep_s or KEEP_MESSAGES_S)

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from memory.unwritten import UnwrittenNote
+from memory.values import StreamSpec
 from models.errors import ModelServerAway, ModelServerFailed
+from services.glimpses import Glimpser
 from services.remember import Rememberer
 from services.seen_clips import SeenClip
 from services.windows import CollectedClip
@@ -48,10 +50,15 @@ class PatientRememberer:
     """Remembers clips, of which some wait for their notes. Not for several threads."""
 
     def __init__(
-        self, rememberer: Callable[[], Rememberer], *, monotonic_ns: Callable[[], int]
+        self,
+        rememberer: Callable[[], Rememberer],
+        glimpser: Glimpser,
+        *,
+        monotonic_ns: Callable[[], int],
     ) -> None:
         """`rememberer` is asked for before each clip, since it belongs to the model that serves."""
         self._rememberer = rememberer
+        self._glimpser = glimpser
         self._monotonic_ns = monotonic_ns
         self._waiting: dict[str, deque[Waiting]] = {}
         self._wait_ns = 0
@@ -67,6 +74,10 @@ class PatientRememberer:
     def announce(self, clip_id: str, span: Span) -> None:
         self._rememberer().announce(clip_id, span)
 
+    def glimpse(self, spec: StreamSpec, clip: CollectedClip, *, epoch_at: datetime) -> None:
+        """Look at a clip that is not complete yet."""
+        self._glimpser.look(spec, clip, epoch_at)
+
     def remember(self, clip: CollectedClip, *, epoch_at: datetime) -> None:
         """Remember a clip now, or have it wait after those of its stream.
 
@@ -77,7 +88,9 @@ class PatientRememberer:
         if len(self) >= MOST_WAITING:
             self._write_first()
         later = stream_id in self._waiting or not self._may_ask()
-        seen = self._rememberer().remember(clip, epoch_at=epoch_at, later=later)
+        seen = self._rememberer().remember(
+            self._glimpser.complete(clip), epoch_at=epoch_at, later=later
+        )
         if seen is None:
             return
         self._waiting.setdefault(stream_id, deque()).append(Waiting(seen, clip.needs_offset))
@@ -111,6 +124,7 @@ class PatientRememberer:
 
     def forget(self, stream_ids: Collection[str]) -> None:
         """Others go on with these streams, or nobody does."""
+        self._glimpser.forget(stream_ids)
         for stream_id in stream_ids:
             self._waiting.pop(stream_id, None)
 

@@ -15,33 +15,19 @@ from dataclasses import replace
 from datetime import datetime
 
 import numpy as np
-from numpy.typing import NDArray
 
-from memory.errors import (
-    DamagedTokens,
-    ForeignTokens,
-    SpanForgotten,
-    TokensMissing,
-    UnknownStream,
-)
+from memory.errors import SpanForgotten, UnknownStream
 from memory.record import Record
-from memory.tokens import StoredTokens, TokenStore
+from memory.tokens import TokenStore
 from memory.unwritten import UnwrittenNote, UnwrittenNotes
 from models.engine import ClipTokens, EncodedClip, Engine, LeadIn
-from models.errors import (
-    BudgetTooLarge,
-    ModelError,
-    ModelServerAway,
-    PromptTooLong,
-    RequestRefused,
-    UnparsableReply,
-    UnusableFrames,
-)
+from models.errors import BudgetTooLarge, ModelError, ModelServerAway, UnusableFrames
 from models.schemas import Note
 from services import tracing
+from services.describing import Describer, stored_tokens
 from services.logs import about
 from services.metrics import Metrics, Stage
-from services.seen_clips import SeenClip, noted_event, seen_of
+from services.seen_clips import SeenClip, seen_of
 from services.tracing import TraceContext, continuing
 from services.windows import CollectedClip
 from streaming.bus import Bus
@@ -57,7 +43,6 @@ from streaming.messages import (
 )
 
 PROBE = "What happened?"
-PREVIOUS_NOTES = 2  # what the model is told of the time before a clip
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +70,9 @@ class Rememberer:
         self._unwritten = UnwrittenNotes(record.documents)
         self._turn = turn
         self._metrics = metrics or Metrics()
+        self.describer = Describer(
+            engine=engine, record=record, tokens=tokens, turn=turn, metrics=self._metrics
+        )
 
     def remember(
         self, clip: CollectedClip, *, epoch_at: datetime, later: bool = False
@@ -125,10 +113,8 @@ class Rememberer:
 
     def works_before(self, seen: SeenClip) -> bool:
         """Whether the model still does what it did before a clip: describe the one before it."""
-        before = self._record.last_clips(
-            seen.span.stream_id, before_ns=seen.span.start_ns, limit=PREVIOUS_NOTES
-        )
-        readable = (self._stored(note.clip_id) for note in reversed(before) if note.text)
+        before = self.describer.before(seen.span)
+        readable = (self.describer.readable(note.clip_id) for note in reversed(before) if note.text)
         tokens = next(filter(None, readable), None)
         try:
             with self._turn():
@@ -153,7 +139,7 @@ class Rememberer:
         )
         self._unwritten.put(one)
         try:
-            self._put(self._read_again(seen), Note(text=""), reach_ns=0)
+            self._put(self._read_again(seen), Note(text=""), lead_in=None)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(seen.clip_id)
             self._unwritten.remove(one)
@@ -194,12 +180,12 @@ class Rememberer:
             UnparsableReply, PromptTooLong, ModelServerError
         """
         with self._tracing(old.clip_id, old.span, ()):
-            tokens = self._got(old.clip_id)
-            self._put_note(self._seen_in(seen_of(old), tokens), self._words)
+            tokens = self.describer.stored(old.clip_id)
+            self._put_note(self._seen_in(seen_of(old), tokens), self.describer.words)
 
     def _read_again(self, seen: SeenClip) -> SeenClip:
         """A clip that waited, as the model that serves by now sees it."""
-        tokens = self._stored(seen.clip_id)
+        tokens = self.describer.readable(seen.clip_id)
         return replace(seen, vector_V=None) if tokens is None else self._seen_in(seen, tokens)
 
     def _seen_in(self, seen: SeenClip, tokens: ClipTokens) -> SeenClip:
@@ -207,7 +193,7 @@ class Rememberer:
             return replace(seen, tokens=tokens, vector_V=self._engine.clip_vector(tokens))
 
     def _see(self, clip_id: str, clip: CollectedClip, epoch_at: datetime) -> SeenClip:
-        encoded = self._encode(clip)
+        encoded = self.encode(clip)
         with self._metrics.timed(Stage.STORE):
             self._tokens.put(stored_tokens(clip_id, encoded.tokens))
         return SeenClip(
@@ -230,7 +216,7 @@ class Rememberer:
     def _put_and_announce(self, seen: SeenClip) -> bool:
         """False where the clip was forgotten meanwhile."""
         try:
-            self._put_note(seen, self._words_if_any)
+            self._put_note(seen, self.describer.words_if_any)
         except (SpanForgotten, UnknownStream):
             self._tokens.delete(seen.clip_id)
             return False
@@ -251,10 +237,8 @@ class Rememberer:
         self._metrics.gap(span.stream_id, GapReason.CORRUPT.value)
 
     def _put_note(self, seen: SeenClip, describe: Describe) -> None:
-        before = self._record.last_clips(
-            seen.span.stream_id, before_ns=seen.span.start_ns, limit=PREVIOUS_NOTES
-        )
-        lead_in = self._lead_in(seen.span, before)
+        before = self.describer.before(seen.span)
+        lead_in = self.describer.lead_in(seen.span, before)
         try:
             self._put_described(seen, before, lead_in, describe)
         except SpanForgotten:
@@ -271,18 +255,18 @@ class Rememberer:
     ) -> None:
         tokens = seen.tokens
         note = Note(text="") if tokens is None else describe(tokens, before, lead_in)
-        self._put(seen, note, reach_ns=round(self._engine.lead_in_s * NS_PER_S) if lead_in else 0)
+        self._put(seen, note, lead_in=lead_in)
 
-    def _put(self, seen: SeenClip, note: Note, *, reach_ns: int) -> None:
+    def _put(self, seen: SeenClip, note: Note, *, lead_in: LeadIn | None) -> None:
         text_vector = seen.vector_V
         if note.text or text_vector is None:
-            text_vector = self._vector(note.text)
+            text_vector = self.describer.vector(note.text)
         clip_note = ClipNote(
             clip_id=seen.clip_id,
             span=seen.span,
             epoch_at=seen.epoch_at,
             text=note.text,
-            events=tuple(noted_event(event, seen.span, reach_ns=reach_ns) for event in note.events),
+            events=self.describer.events(note, seen.span, lead_in),
             frame_count=seen.frame_count,
             token_count=seen.token_count,
             layout_id=self._engine.layout_id,
@@ -303,83 +287,22 @@ class Rememberer:
             headers=tracing.headers(),
         )
 
-    def _encode(self, clip: CollectedClip) -> EncodedClip:
-        frames_THWC = np.stack([frame.pixels_HWC for frame in clip.frames])
-        times_s_T = [(frame.media_ns - clip.span.start_ns) / NS_PER_S for frame in clip.frames]
+    def encode(self, clip: CollectedClip) -> EncodedClip:
+        """Encode a clip; of one that is begun, the frames that are not encoded yet.
+
+        What another encoder began, whose place this one took, is begun anew.
+
+        Raises:
+            ModelError
+        """
+        begun = clip.begun
+        if begun is not None and begun.tokens.encoder_id != self._engine.encoder_id:
+            begun = None
+        frames = clip.frames[0 if begun is None else len(begun.tokens.times_s_T) :]
+        if begun is not None and not frames:
+            with self._turn():
+                return replace(begun, vector_V=self._engine.clip_vector(begun.tokens))
+        frames_THWC = np.stack([frame.pixels_HWC for frame in frames])
+        times_s_T = [(frame.media_ns - clip.span.start_ns) / NS_PER_S for frame in frames]
         with self._turn(), self._metrics.timed(Stage.ENCODE):
-            return self._engine.encode(frames_THWC, times_s_T)
-
-    def _lead_in(self, span: Span, before: Sequence[ClipNote]) -> LeadIn | None:
-        """The clip that ends where this one starts, if there is one that can still be read."""
-        if not self._engine.lead_in_s or not before or before[-1].span.end_ns != span.start_ns:
-            return None
-        last = before[-1]
-        tokens = self._stored(last.clip_id)
-        if tokens is None:
-            return None
-        length_ns = last.span.end_ns - last.span.start_ns
-        return LeadIn(tokens, ends_s=length_ns / NS_PER_S)
-
-    def _stored(self, clip_id: str) -> ClipTokens | None:
-        """What is stored of a clip; None, and a word, where that cannot be read any more."""
-        try:
-            return self._got(clip_id)
-        except (TokensMissing, DamagedTokens, ForeignTokens) as error:
-            log.warning("described without its pictures: %s", error, extra=about(clip_id=clip_id))
-            return None
-
-    def _got(self, clip_id: str) -> ClipTokens:
-        """Raises TokensMissing, DamagedTokens, ForeignTokens."""
-        layout_id, encoder_id = self._engine.layout_id, self._engine.encoder_id
-        stored = self._tokens.get(clip_id, layout_id=layout_id, encoder_id=encoder_id)
-        return clip_tokens(stored)
-
-    def _words(
-        self, tokens: ClipTokens, before: Sequence[ClipNote], lead_in: LeadIn | None
-    ) -> Note:
-        previous = [note.text for note in before]
-        try:
-            with self._turn(), self._metrics.timed(Stage.DESCRIBE):
-                return self._engine.describe(tokens, previous=previous, lead_in=lead_in)
-        except PromptTooLong:
-            with self._turn(), self._metrics.timed(Stage.DESCRIBE):
-                return self._engine.describe(tokens, previous=[], lead_in=lead_in)
-
-    def _words_if_any(
-        self, tokens: ClipTokens, before: Sequence[ClipNote], lead_in: LeadIn | None
-    ) -> Note:
-        try:
-            return self._words(tokens, before, lead_in)
-        except (UnparsableReply, RequestRefused) as error:
-            said = about(clip_id=tokens.clip_id)
-            log.warning("%s: remembered without words: %s", tokens.clip_id, error, extra=said)
-            return Note(text="")
-
-    def _vector(self, text: str) -> NDArray[np.float32]:
-        with self._turn():
-            return self._engine.embed([text])[0]
-
-
-def stored_tokens(clip_id: str, tokens: ClipTokens) -> StoredTokens:
-    return StoredTokens(
-        clip_id=clip_id,
-        layout_id=tokens.layout_id,
-        encoder_id=tokens.encoder_id,
-        arrays={
-            "tokens_KD": tokens.tokens_KD,
-            "frame_K": tokens.frame_K,
-            "times_s_T": tokens.times_s_T,
-        },
-    )
-
-
-def clip_tokens(stored: StoredTokens) -> ClipTokens:
-    """What `stored_tokens` stored, as a model reads it."""
-    return ClipTokens(
-        tokens_KD=stored.arrays["tokens_KD"],
-        frame_K=stored.arrays["frame_K"],
-        times_s_T=stored.arrays["times_s_T"],
-        layout_id=stored.layout_id,
-        encoder_id=stored.encoder_id,
-        clip_id=stored.clip_id,
-    )
+            return self._engine.encode(frames_THWC, times_s_T, before=begun)

@@ -28,7 +28,7 @@ from services.parts import (
     analyst_of,
     indexer_of,
     keep_rules,
-    keeper_of,
+    keepers_of,
     resident_of,
     summariser_of,
     supervisor_of,
@@ -257,9 +257,9 @@ def answer_from(
 
 def alerts(alone: Alone, stop: threading.Event) -> None:
     with alone.engine() as serving:
-        worker = alone.starting.until_there("bus", lambda: keeper_of(alone.parts, serving))
+        keepers = alone.starting.until_there("bus", lambda: keepers_of(alone.parts, serving))
         alone.readiness.has("service")
-        keep_rules(alone.parts, worker, stop)
+        keep_rules(alone.parts, keepers, stop)
 
 
 def summarise(alone: Alone, stop: threading.Event) -> None:

@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 class Threads:
     """Threads that end together: the first that fails stops the others, and says why."""
 
-    def __init__(self) -> None:
-        self.stop = threading.Event()
+    def __init__(self, stop: threading.Event | None = None) -> None:
+        self.stop = stop or threading.Event()
         self.failure: Exception | None = None
 
     def start(self, name: str, work: Callable[[threading.Event], None]) -> threading.Thread:
@@ -28,6 +28,26 @@ class Threads:
         thread = threading.Thread(target=guarded, name=name)
         thread.start()
         return thread
+
+
+@contextmanager
+def beside(
+    name: str, work: Callable[[threading.Event], None], stop: threading.Event
+) -> Generator[None]:
+    """Work in a thread of its own meanwhile. A failure sets `stop`, which ends both, and is raised.
+
+    Raises:
+        whatever `work` raises
+    """
+    threads = Threads(stop)
+    thread = threads.start(name, work)
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+    if threads.failure is not None:
+        raise threads.failure
 
 
 @contextmanager

@@ -28,7 +28,7 @@ from services.parts import (
     analyst_of,
     indexer_of,
     keep_rules,
-    keeper_of,
+    keepers_of,
     resident_of,
     summariser_of,
     supervisor_of,
@@ -209,7 +209,7 @@ class _Whole:
             "bus", lambda: analyst_of(parts, weights.engine, decoding, turn=turns.turn)
         )
         keeping = starting.until_there(
-            "bus", lambda: keeper_of(parts, weights.engine, turn=turns.turn)
+            "bus", lambda: keepers_of(parts, weights.engine, turn=turns.turn)
         )
         indexer = starting.until_there("bus", lambda: indexer_of(parts, keeper))
         summariser = starting.until_there("bus", lambda: summariser_of(parts))

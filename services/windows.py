@@ -13,6 +13,7 @@ Pure: no clock, no I/O, no threads.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from models.engine import EncodedClip
 from services.tracing import TraceContext
 from streaming.messages import Span
 from streaming.unit_decoder import Frame
@@ -23,6 +24,7 @@ class CollectedClip:
     """A complete clip: its span, and its frames in order of time, at least one.
 
     needs_offset   offset of the first segment that it shows
+    begun          its first frames, as far as they were encoded before it was complete
     thinned        whether some of it was looked at more seldom than it should be
     traces         the spans that published the segments that it shows, as far as they said so
     """
@@ -30,6 +32,7 @@ class CollectedClip:
     span: Span
     frames: tuple[Frame, ...]
     needs_offset: int
+    begun: EncodedClip | None = None
     thinned: bool = False
     traces: tuple[TraceContext, ...] = ()
 
@@ -58,6 +61,16 @@ class ClipCollector:
     def done_ns(self) -> int:
         """Nothing before it waits to be collected."""
         return self._clip_start_ns
+
+    @property
+    def so_far(self) -> CollectedClip | None:
+        """The unfinished clip as it would be if nothing more came; None while it has no frame."""
+        if not self._frames or self._position_ns is None or self.needs_offset is None:
+            return None
+        span = Span(
+            stream_id=self.stream_id, start_ns=self._clip_start_ns, end_ns=self._position_ns
+        )
+        return CollectedClip(span, tuple(self._frames), self.needs_offset)
 
     def feed(self, span: Span, frames: Sequence[Frame], *, offset: int) -> list[CollectedClip]:
         """Take the sampled frames of a segment and return the clips that it completes."""

@@ -31,7 +31,7 @@ class CutPolicy:
     max_bytes: int = 128 * 2**20
 
 
-LIVE = CutPolicy(min_s=4.0, open_gop_max_s=10.0)
+LIVE = CutPolicy(min_s=2.0, open_gop_max_s=10.0)
 RECORDING = CutPolicy(min_s=8.0, open_gop_max_s=16.0)
 """Nobody waits for it, and half as many files are synced to the disk."""
 

@@ -23,6 +23,7 @@ StreamId = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
 
 TOPIC_SEGMENTS = "segments"
 TOPIC_CLIPS = "clips"
+TOPIC_GLIMPSES = "glimpses"
 TOPIC_DEAD_LETTERS = "dead-letters"
 TOPIC_ALERTS = "alerts"
 
@@ -165,6 +166,20 @@ class ClipRemembered(Message):
     span: Span
 
 
+class ClipGlimpsed(Message):
+    """Tokens of what there is of a clip by now are stored, and may be read for a while.
+
+    `clip_id` and `span` are those that the clip would have if nothing more came.
+    """
+
+    kind: Literal["clip_glimpsed/1"] = "clip_glimpsed/1"
+    clip_id: str
+    span: Span
+    epoch_at: AwareDatetime
+    frame_count: Annotated[int, Field(gt=0)]
+    token_count: Annotated[int, Field(gt=0)]
+
+
 class Citation(Message):
     """A moment that an answer rests on."""
 
@@ -226,15 +241,28 @@ class AlertState(StrEnum):
     END = "end"
 
 
+class AlertEnd(StrEnum):
+    """Why an alert ended.
+
+    OVER: what it tells of is no longer so. NOT_WATCHED: nobody knows whether it still is.
+    RETRACTED: it was raised early, and the whole clip did not bear it out.
+    """
+
+    OVER = "over"
+    NOT_WATCHED = "not watched"
+    RETRACTED = "retracted"
+
+
 class Alert(Message):
     """A rule came true on a stream, still is true, or is no longer.
 
-    One alert has one id from `new` to `end`, derived from rule, stream and start; id and `number`
-    name this message of it, so that whoever gets it twice can tell. `span` is as far as was seen by
-    now, `clip_ids` are the first clips that show it.
+    One alert has one id from `new` to `end`, derived from rule, stream and the clip in which it
+    came true; id and `number` name this message of it, so that whoever gets it twice can tell.
+    `span` is as far as was seen by now, `clip_ids` are the first clips that show it. `is_early`: by
+    the first part of a clip alone; the next message says whether the whole clip bears it out.
     """
 
-    kind: Literal["alert/1"] = "alert/1"
+    kind: Literal["alert/1", "alert/2"] = "alert/2"
     alert_id: str
     number: Annotated[int, Field(ge=0)]
     state: AlertState
@@ -245,6 +273,8 @@ class Alert(Message):
     end_at: AwareDatetime
     probability: Annotated[float, Field(ge=0, le=1)]
     clip_ids: tuple[str, ...]
+    is_early: bool = False
+    ended: AlertEnd | None = None
 
     @property
     def message_id(self) -> str:

@@ -10,7 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from streaming.messages import TOPIC_ALERTS, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
+from streaming.messages import (
+    TOPIC_ALERTS,
+    TOPIC_CLIPS,
+    TOPIC_DEAD_LETTERS,
+    TOPIC_GLIMPSES,
+    TOPIC_SEGMENTS,
+)
 
 TOPIC_CONTROL = "control"
 DAY_S = 86_400
@@ -34,6 +40,7 @@ TOPICS: Mapping[str, TopicPolicy] = MappingProxyType(
     {
         TOPIC_SEGMENTS: SHARED,
         TOPIC_CLIPS: SHARED,
+        TOPIC_GLIMPSES: TopicPolicy(keep_s=3600, is_divided=True),
         TOPIC_DEAD_LETTERS: TopicPolicy(keep_s=7 * DAY_S),
         TOPIC_CONTROL: TopicPolicy(is_compacted=True),
         TOPIC_ALERTS: TopicPolicy(keep_s=30 * DAY_S),

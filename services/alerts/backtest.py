@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from memory.record import Record
 from services.alerts.judging import Judge, Outcome
 from services.alerts.keeper import looked
-from services.alerts.machine import Watch, passed_over
+from services.alerts.machine import let_go
 from services.alerts.rules import Rule
+from services.alerts.watch import Watch
 from streaming.messages import Alert, Span
 from streaming.topics import DAY_S
 
@@ -60,7 +61,7 @@ def back_test(
             if clips % TELL_EVERY_CLIPS == 0:
                 on_watched(watched_s)
         if watch.alert is not None:
-            _, raised = passed_over(rule, watch, watch.next_ns)
+            _, raised = let_go(rule, watch)
             alerts |= {alert.alert_id: alert for alert in raised}
     spent = {outcome: judge.count_of[outcome] - before[outcome] for outcome in Outcome}
     return BackTest(

@@ -24,8 +24,9 @@ from memory.bodies import parsed
 from memory.documents import Bodies, Documents, Key
 from memory.record import Record
 from memory.spans import END_OF_TIME_NS
-from services.alerts.machine import Step, Watch, passed_over
+from services.alerts.machine import let_go, passed_over
 from services.alerts.rules import Rule, refuse_useless
+from services.alerts.watch import Step, Watch
 from services.errors import NoSuchAlert, NoSuchRule, RuleNameTaken
 from streaming.messages import Alert, AlertState, StreamId
 
@@ -275,7 +276,7 @@ class RuleBook:
                 place = self.place(rule, stream_id)
                 if place is None:
                     break
-                watch, alerts = passed_over(rule, place.watch, place.watch.next_ns)
+                watch, alerts = let_go(rule, place.watch)
                 ended += alerts
                 expected |= place.as_read
                 changed[_watch_key(rule, stream_id)] = after and watch.model_dump_json()

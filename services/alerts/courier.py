@@ -20,7 +20,7 @@ from services.metrics import Metrics
 from streaming.errors import BusError
 from streaming.messages import NS_PER_S
 
-LOOK_EVERY_S = 0.5
+LOOK_EVERY_S = 0.2
 FIRST_WAIT_NS, LONGEST_WAIT_NS = NS_PER_S, 300 * NS_PER_S
 KEPT_NS = 7 * DAY_NS
 AT_ONCE = 8  # sinks that are told at the same time

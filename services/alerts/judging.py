@@ -23,7 +23,7 @@ from memory.record import Record
 from memory.tokens import TokenStore
 from memory.values import Vector
 from models.engine import ClipTokens, Engine
-from services.alerts.machine import Look, Seen
+from services.alerts.watch import Look, Seen
 from services.looking import judgement, readable_tokens
 from services.metrics import Metrics
 from streaming.messages import ClipNote
@@ -64,20 +64,25 @@ class Judge:
         self._vectors: dict[str, Vector] = {}
         self.count_of = dict.fromkeys(Outcome, 0)
 
-    def look(self, note: ClipNote, claims: Sequence[str]) -> Look | None:
-        """What a clip shows of each claim; None of one whose tokens cannot be read."""
+    def look(
+        self, note: ClipNote, claims: Sequence[str], *, noted_only: bool = False
+    ) -> Look | None:
+        """What a clip shows of each claim; None of one whose tokens cannot be read.
+
+        `noted_only`: what its note does not tell of counts as not shown, without a judgement.
+        """
         seen: list[Seen] = []
         for claim in claims:
-            one = self._seen(note, claim)
+            one = self._seen(note, claim, noted_only=noted_only)
             if one is None:
                 return None
             seen.append(one)
         return Look(note.clip_id, note.span, note.epoch_at, tuple(seen))
 
-    def _seen(self, note: ClipNote, claim: str) -> Seen | None:
+    def _seen(self, note: ClipNote, claim: str, *, noted_only: bool) -> Seen | None:
         noted = [event for event in note.events if matches(claim, event.text)]
         is_noted = bool(noted) or matches(claim, note.text)
-        if not is_noted and not self._resembles(note.clip_id, claim):
+        if not is_noted and (noted_only or not self._resembles(note.clip_id, claim)):
             self._count(Outcome.PASSED_OVER)
             return Seen(0.0)
         tokens = readable_tokens(self._engine, self._tokens, note.clip_id)

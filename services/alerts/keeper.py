@@ -7,17 +7,18 @@ when it starts it looks at all that is remembered.
 """
 
 import logging
-from collections.abc import Callable, Collection
-from datetime import tzinfo
+from collections.abc import Callable, Collection, Iterable
+from datetime import datetime, tzinfo
 
 from pydantic import ValidationError
 
 from memory.record import Record
 from services.alerts.book import Place, RuleBook, ends_of
-from services.alerts.conditions import claims_of
+from services.alerts.conditions import Absent, claims_of
 from services.alerts.judging import Judge
-from services.alerts.machine import Step, Watch, passed_over, step
+from services.alerts.machine import let_go, passed_over, raised_early, step
 from services.alerts.rules import Rule
+from services.alerts.watch import Step, Watch
 from services.logs import about
 from services.metrics import Metrics
 from services.tracing import context_of, continuing
@@ -77,6 +78,20 @@ class RuleKeeper:
                 if not rule.is_paused and rule.concerns(span.stream_id):
                     self._catch_up(rule, span.stream_id, until_ns=span.end_ns)
 
+    def armed(self, stream_id: str, at: datetime) -> list[Rule]:
+        """The rules that part of a clip of that time can fulfil."""
+        return may_be_early(self._book.rules(), stream_id, at, self._zone)
+
+    def raise_early(self, rule: Rule, note: ClipNote) -> None:
+        """Hold a rule against part of a clip, after all that is remembered before it."""
+        self._catch_up(rule, note.span.stream_id, until_ns=note.span.start_ns)
+        place = self._book.place(rule, note.span.stream_id)
+        look = self._judge().look(note, claims_of(rule.condition), noted_only=True)
+        if place is not None and look is not None:
+            done = raised_early(rule, rule.condition, place.watch, look)
+            if done.alerts:
+                self._write(place, done)
+
     def idle(self) -> None:
         """Catch up with what no message tells; now and then, end what goes on in ended streams."""
         self._has_caught_up = self._has_caught_up or not self._look_behind()
@@ -85,7 +100,7 @@ class RuleKeeper:
             watches = self._book.all_watches()
             for rule in self._book.rules():
                 for stream_id, watch in watches.get(rule.rule_id, {}).items():
-                    if watch.alert is not None:
+                    if watch.alert is not None or watch.early is not None:
                         self._close(rule, stream_id)
 
     def set_aside(self, record: bus.Record, error: Exception) -> None:
@@ -143,8 +158,10 @@ class RuleKeeper:
         if ended_ns is None:
             return
         place = self._book.place(rule, stream_id)
-        if place and place.watch.alert and place.watch.next_ns >= ended_ns:
-            self._write(place, passed_over(rule, place.watch, place.watch.next_ns))
+        if place and place.watch.next_ns >= ended_ns:
+            done = let_go(rule, place.watch)
+            if done.alerts:
+                self._write(place, done)
 
     def _write(self, place: Place, done: Step) -> None:
         if self._book.advance(place, done):
@@ -152,6 +169,20 @@ class RuleKeeper:
                 self._metrics.alerted(alert.rule, alert.state)
                 said = about(stream_id=alert.span.stream_id)
                 log.debug("alert %s: %s", alert.message_id, alert.state, extra=said)
+
+
+def may_be_early(
+    rules: Iterable[Rule], stream_id: str, at: datetime, zone: tzinfo | None = None
+) -> list[Rule]:
+    """The rules of a stream that count then, and that part of a clip can fulfil: no absence."""
+    return [
+        rule
+        for rule in rules
+        if not rule.is_paused
+        and rule.concerns(stream_id)
+        and rule.counts_at(at, zone)
+        and not isinstance(rule.condition, Absent)
+    ]
 
 
 def looked(rule: Rule, watch: Watch, note: ClipNote, judge: Judge, *, zone: tzinfo | None) -> Step:

@@ -6,98 +6,27 @@ on from its last state as if it had not been.
 
 What was not watched proves nothing: over a gap an alert ends, and what has to last begins again.
 
+What a clip shows before it is complete may be raised early (`raised_early`): what the fold would
+raise if that were all of it. The state of the fold stays as it is; the complete clip then confirms
+the alert, which goes on under the same id, or takes it back.
+
 Knows no model, no record, no bus and no clock.
 """
 
 from datetime import datetime
 from functools import reduce
 from itertools import chain, product
-from typing import NamedTuple
-
-from pydantic import BaseModel, ConfigDict
 
 from services.alerts.conditions import Absent, Condition, MoreThan, Shown, Then, While
 from services.alerts.rules import Rule
-from streaming.messages import NS_PER_S, Alert, AlertState, Span, wall_time
+from services.alerts.watch import Early, Held, Look, Seen, Sighting, Step, Watch
+from streaming.messages import NS_PER_S, Alert, AlertEnd, AlertState, Span, wall_time
 
 KEPT_SHARE = 0.5
 """Hysteresis: what is shown goes on being shown down to this share of the threshold."""
 JOINED_NS = NS_PER_S  # sightings that are no further apart are one
 UPDATE_EVERY_NS = 60 * NS_PER_S  # of media time: for what goes on for long
 MOST_CLIPS = 8  # named as evidence
-
-
-class Seen(NamedTuple):
-    """How likely a clip shows a claim, and when, where that is known closer than by the clip."""
-
-    probability: float
-    times_ns: tuple[tuple[int, int], ...] = ()
-
-
-class Look(NamedTuple):
-    """What a clip shows of each claim of a rule."""
-
-    clip_id: str
-    span: Span
-    epoch_at: datetime
-    seen: tuple[Seen, ...]
-
-
-class Sighting(NamedTuple):
-    """A claim, shown. It began at `start_ns` or later, and by `begun_ns`."""
-
-    start_ns: int
-    begun_ns: int
-    end_ns: int
-    probability: float
-    clip_id: str
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether it is known when it began, closer than by its clip."""
-        return self.begun_ns < self.end_ns
-
-
-class Held(NamedTuple):
-    """The condition, fulfilled."""
-
-    start_ns: int
-    end_ns: int
-    probability: float
-    clip_ids: tuple[str, ...]
-
-
-class Watch(BaseModel):
-    """A rule on a stream: how far it has looked, what its condition waits for, and its alert.
-
-    next_ns          up to where it has looked
-    before           when the claims were shown in the clip before, where that is known (While)
-    since_ns         from when on a claim has not been shown (Absent)
-    first            the last sighting that something may follow upon (Then)
-    starts_ns        when the latest sightings began, the last of which ended at `last_end_ns`
-                     (MoreThan)
-    pending          fulfilled, and not yet for long enough
-    alert            the alert that goes on; `told_ns` is how far its last message reached
-    quiet_until_ns   the end of the cool-down
-    """
-
-    model_config = ConfigDict(frozen=True, extra="ignore")  # what an earlier version kept
-
-    next_ns: int = 0
-    before: tuple[tuple[Sighting, ...], ...] = ()
-    since_ns: int | None = None
-    first: Sighting | None = None
-    starts_ns: tuple[int, ...] = ()
-    last_end_ns: int = 0
-    pending: Held | None = None
-    alert: Alert | None = None
-    told_ns: int = 0
-    quiet_until_ns: int = 0
-
-
-class Step(NamedTuple):
-    watch: Watch
-    alerts: tuple[Alert, ...] = ()
 
 
 def step(rule: Rule, condition: Condition, watch: Watch, look: Look) -> Step:
@@ -110,19 +39,51 @@ def step(rule: Rule, condition: Condition, watch: Watch, look: Look) -> Step:
     watch, held = _weighed(rule, condition, watch, look)
     watch = watch.model_copy(update={"next_ns": look.span.end_ns})
     if watch.alert and held and _are_apart(condition, watch.alert.span.end_ns, held, look):
-        watch, more = _ended(rule, watch)
+        watch, more = _ended(rule, watch, AlertEnd.OVER)
         told += more
     if watch.pending and held and _are_apart(condition, watch.pending.end_ns, held, look):
         watch = watch.model_copy(update={"pending": None})
     watch, more = _told(rule, watch, held, look)
-    return Step(watch, told + more)
+    told += more
+    if watch.early and watch.early.clip_start_ns <= look.span.start_ns:
+        watch, more = _retracted(rule, watch, AlertEnd.RETRACTED)
+        told += more
+    return Step(watch, told)
+
+
+def raised_early(rule: Rule, condition: Condition, watch: Watch, look: Look) -> Step:
+    """Raise what would come of the first part of a clip if that were all of it.
+
+    Nothing where an alert goes on already, and nothing of what is absent, which the rest may show.
+    """
+    is_late = look.span.start_ns < max(watch.next_ns, watch.unsure_until_ns)
+    if is_late or watch.alert or watch.early or isinstance(condition, Absent):
+        return Step(watch)
+    for alert in step(rule, condition, watch, look).alerts:
+        if alert.state is AlertState.NEW:
+            early = alert.model_copy(update={"is_early": True})
+            waits = {"early": Early(early, look.span.start_ns)}
+            return Step(watch.model_copy(update=waits), (early,))
+    return Step(watch)
 
 
 def passed_over(rule: Rule, watch: Watch, until_ns: int) -> Step:
     """Go on to `until_ns` without having seen what is before it."""
-    ended = _ended(rule, watch)
+    watch, told = _ended(rule, watch, AlertEnd.NOT_WATCHED)
+    if watch.early and watch.early.clip_start_ns < until_ns:
+        watch, more = _retracted(rule, watch, AlertEnd.NOT_WATCHED)
+        told += more
     passed = {"next_ns": until_ns, "before": (), "since_ns": None, "pending": None}
-    return ended._replace(watch=ended.watch.model_copy(update=passed))
+    return Step(watch.model_copy(update=passed), told)
+
+
+def let_go(rule: Rule, watch: Watch) -> Step:
+    """End all that goes on: nobody looks any further, for now."""
+    watch, told = passed_over(rule, watch, watch.next_ns)
+    if watch.early:
+        watch, more = _retracted(rule, watch, AlertEnd.NOT_WATCHED)
+        told += more
+    return Step(watch, told)
 
 
 def _weighed(
@@ -254,7 +215,7 @@ def _sightings(seen: Seen, look: Look, at_least: float) -> list[Sighting]:
 def _told(rule: Rule, watch: Watch, held: Held | None, look: Look) -> Step:
     """What the world is told of a condition that is fulfilled, or is not."""
     if held is None:
-        return _ended(rule, watch.model_copy(update={"pending": None}))
+        return _ended(rule, watch.model_copy(update={"pending": None}), AlertEnd.OVER)
     if watch.alert is not None:
         return _gone_on(watch, watch.alert, held, look.epoch_at)
     if held.end_ns <= watch.quiet_until_ns:
@@ -262,15 +223,32 @@ def _told(rule: Rule, watch: Watch, held: Held | None, look: Look) -> Step:
     pending = held if watch.pending is None else _joined(watch.pending, held)
     if pending.end_ns - pending.start_ns < rule.for_ns:
         return Step(watch.model_copy(update={"pending": pending}))
-    alert = _new(rule, look, pending)
-    begun = {"alert": alert, "told_ns": alert.span.end_ns, "pending": None}
+    alert, early = _new(rule, look, pending), watch.early
+    if early and early.clip_start_ns == look.span.start_ns:
+        alert, early = _confirmed(early.alert, alert), None
+    begun = {"alert": alert, "told_ns": alert.span.end_ns, "pending": None, "early": early}
     return Step(watch.model_copy(update=begun), (alert,))
+
+
+def _confirmed(early: Alert, whole: Alert) -> Alert:
+    """The alert that was raised early, as the whole clip has it; it began when that was said."""
+    end_ns = max(early.span.end_ns, whole.span.end_ns)
+    began = {"start_ns": early.span.start_ns, "end_ns": end_ns}
+    return whole.model_copy(
+        update={
+            "number": early.number + 1,
+            "state": AlertState.UPDATE,
+            "span": whole.span.model_copy(update=began),
+            "start_at": early.start_at,
+            "end_at": max(early.end_at, whole.end_at),
+        }
+    )
 
 
 def _new(rule: Rule, look: Look, held: Held) -> Alert:
     stream_id = look.span.stream_id
     return Alert(
-        alert_id=f"{rule.rule_id}:{stream_id}:{held.start_ns}",
+        alert_id=f"{rule.rule_id}:{stream_id}:{look.span.start_ns}",
         number=0,
         state=AlertState.NEW,
         rule=rule.name,
@@ -301,15 +279,28 @@ def _gone_on(watch: Watch, alert: Alert, held: Held, epoch_at: datetime) -> Step
     return Step(watch.model_copy(update={"alert": alert, "told_ns": end_ns}), (alert,))
 
 
-def _ended(rule: Rule, watch: Watch) -> Step:
+def _ended(rule: Rule, watch: Watch, why: AlertEnd) -> Step:
     if watch.alert is None:
         return Step(watch)
-    last = watch.alert.model_copy(
-        update={"number": watch.alert.number + 1, "state": AlertState.END}
-    )
+    last = _last(watch.alert, why)
     quiet_until_ns = last.span.end_ns + rule.cooldown_ns
     ended = {"alert": None, "quiet_until_ns": quiet_until_ns}
     return Step(watch.model_copy(update=ended), (last,))
+
+
+def _retracted(rule: Rule, watch: Watch, why: AlertEnd) -> Step:
+    """Take back what was raised early. The rule stays awake: there was nothing of it."""
+    if watch.early is None:
+        return Step(watch)
+    last = _last(watch.early.alert, why)
+    back = {"early": None, "unsure_until_ns": last.span.end_ns + rule.cooldown_ns}
+    return Step(watch.model_copy(update=back), (last,))
+
+
+def _last(alert: Alert, why: AlertEnd) -> Alert:
+    return alert.model_copy(
+        update={"number": alert.number + 1, "state": AlertState.END, "ended": why}
+    )
 
 
 def _are_apart(condition: Condition, end_ns: int, held: Held, look: Look) -> bool:

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 class Messenger:
     """Knows how each kind of sink is told. `webhooks`: None where there is no secret to sign with.
 
-    Each is told in the words of the wire, `alert/1` as JSON, and under the message's id, which is
+    Each is told in the words of the wire, `alert/2` as JSON, and under the message's id, which is
     the same however often it is tried.
     """
 

@@ -26,8 +26,8 @@ from models.lead_in import led_into
 from models.preprocess import to_pixels
 from models.processor import Frames, Processor
 from models.prompts import VIDEO
+from services.describing import clip_tokens
 from services.on_sglang.media import Pictures, clip_of_pictures, clips_of_video
-from services.remember import clip_tokens
 
 STATUS_OF: tuple[tuple[type[StoreError], int], ...] = (
     (TokensMissing, 404),

@@ -49,7 +49,7 @@ from models.prompts import (
 )
 from models.question_kinds import KINDS, Pair
 from services.alerts.conditions import Shown, parse_condition
-from services.remember import PREVIOUS_NOTES
+from services.describing import PREVIOUS_NOTES
 from services.training.filtering import Seen, why_useless
 from services.training.questions import questions_of
 from services.training.splitting import Side, side_of

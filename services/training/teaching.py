@@ -27,8 +27,8 @@ from models.model_servers import ModelServers
 from models.openai_engine import DENIED, PICTURES, OpenAIEngine
 from models.question_kinds import KINDS, Pair
 from services.analyse import policy_of
+from services.describing import PREVIOUS_NOTES
 from services.logs import about
-from services.remember import PREVIOUS_NOTES
 from services.seen_clips import noted_event
 from services.training.errors import ClipUnusable
 from services.training.media import Sampler

@@ -19,7 +19,7 @@ from models.schemas import Note, Plan
 from models.sglang_engine import SGLangEngine
 from models.transformers_engine import TransformersEngine
 from models.usage import Usage, counted
-from services.remember import clip_tokens, stored_tokens
+from services.describing import clip_tokens, stored_tokens
 from services.settings import SHIPPED_MODEL
 from streaming.messages import NS_PER_S, Span, clip_id_of
 from tests.models.tiny_vlm import CHECKPOINT, CLAIM, DARK, FINDINGS, LAYOUT, LIGHT, QUESTION, frames
@@ -87,6 +87,19 @@ def test_the_same_frames_give_the_same_tokens(subject: Subject):
     assert len(once.tokens.frame_K) == len(once.tokens.tokens_KD)
     assert once.tokens.times_s_T.tolist() == list(TIMES_S)
     refuse_foreign(subject.engine, once.tokens)
+
+
+def test_frames_that_come_by_and_by_are_encoded_as_if_at_once(subject: Subject):
+    engine, whole = subject.engine, frames(LIGHT, seed=3)
+    at_once = engine.encode(whole, TIMES_S)
+    begun = engine.encode(whole[:1], TIMES_S[:1])
+    begun = engine.encode(whole[1:3], TIMES_S[1:3], before=begun)
+    by_and_by = engine.encode(whole[3:], TIMES_S[3:], before=begun)
+
+    assert by_and_by.tokens.tokens_KD.tobytes() == at_once.tokens.tokens_KD.tobytes()
+    assert by_and_by.tokens.frame_K.tolist() == at_once.tokens.frame_K.tolist()
+    assert by_and_by.tokens.times_s_T.tolist() == list(TIMES_S)
+    assert np.array_equal(by_and_by.vector_V, at_once.vector_V)
 
 
 def test_vectors_are_of_unit_length_and_of_one_width(subject: Subject):

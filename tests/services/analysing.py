@@ -3,17 +3,20 @@
 import threading
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from memory.dump import dump
+from services.alerts.early import claims_early
 from services.analyse import Analyst, Sampling, policy_of
 from services.behind import BackPressure, Limit
+from services.glimpses import Glimpser
 from services.metrics import Metrics
 from services.patient import PatientRememberer
 from services.remember import Rememberer
 from services.settings import Settings
-from services.wiring import Stores, opened, opened_bus, wall_clock
+from services.wiring import Stores, opened, opened_bus, rules_of, wall_clock
 from services.worker import Worker
 from streaming.bus import Bus
 from streaming.clock import WallClock
@@ -22,7 +25,13 @@ from streaming.messages import NS_PER_S, TOPIC_SEGMENTS, Span
 from tests.services.scripted_engine import LAYOUT, ScriptedEngine
 
 GROUP = "analyse"
+EPOCH = datetime(2025, 6, 1, 12, tzinfo=UTC)
 WRITES = ("put_clip", "put_gap", "set_cursor", "put", "delete", "publish", "commit")
+
+
+def at(media_s: float) -> WallClock:
+    """A clock that stands still where the camera's time is `media_s`."""
+    return WallClock(now_ns=lambda: round((EPOCH.timestamp() + media_s) * NS_PER_S))
 
 
 class Fuse:
@@ -89,6 +98,20 @@ def worker_of(
     clock: WallClock,
     metrics: Metrics | None,
 ) -> tuple[Worker[Any], threading.Event]:
+    analyst = analyst_of(stores, bus, fuse, engine, clock, metrics)
+    analyst.stop = stop = threading.Event()
+    consumer = fuse.guard(bus.consumer(TOPIC_SEGMENTS, group=GROUP))
+    return Worker(GROUP, bus=fuse.guard(bus), consumer=consumer, handler=analyst), stop
+
+
+def analyst_of(
+    stores: Stores,
+    bus: Bus,
+    fuse: Fuse,
+    engine: ScriptedEngine,
+    clock: WallClock,
+    metrics: Metrics | None = None,
+) -> "StoppingAnalyst":
     record = fuse.guard(stores.record)
     rememberer = Rememberer(
         engine=engine,
@@ -97,20 +120,24 @@ def worker_of(
         bus=fuse.guard(bus),
         metrics=metrics,
     )
-    stop = threading.Event()
-    analyst = StoppingAnalyst(
+    glimpser = Glimpser(
+        rememberer=lambda: rememberer,
+        tokens=fuse.guard(stores.tokens),
+        bus=fuse.guard(bus),
+        clock=clock,
+        claims=lambda stream_id, at: claims_early(rules_of(stores).rules(), stream_id, at),
+        metrics=metrics or Metrics(),
+    )
+    return StoppingAnalyst(
         record=record,
         footage=stores.footage,
-        rememberer=PatientRememberer(lambda: rememberer, monotonic_ns=clock.monotonic_ns),
+        rememberer=PatientRememberer(lambda: rememberer, glimpser, monotonic_ns=clock.monotonic_ns),
         sampling=Sampling(policy_of(LAYOUT), Decoding()),
         pressure=BackPressure(
             record, Limit(stores.settings.when_behind, stores.settings.behind_s), clock
         ),
         metrics=metrics,
     )
-    analyst.stop = stop
-    consumer = fuse.guard(bus.consumer(TOPIC_SEGMENTS, group=GROUP))
-    return Worker(GROUP, bus=fuse.guard(bus), consumer=consumer, handler=analyst), stop
 
 
 class StoppingAnalyst(Analyst):

@@ -4,19 +4,22 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from memory.values import StreamSpec, WhenBehind
 from services.capture import CaptureParts, StreamCapture
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.up import Running, run_service
 from services.wiring import Stores, WatchingEngine, opened, opened_bus, wall_clock
 from streaming.footage import RESERVE_BYTES
+from streaming.messages import NS_PER_S
 from tests.conftest import may_mount
+from tests.services.analysing import EPOCH as EPOCH
+from tests.services.analysing import changed
 from tests.services.films import film, story
 from tests.services.scripted_engine import ScriptedEngine
 
@@ -25,7 +28,7 @@ STORY = story(
 )
 """Bright at 12-15 and 34-36, dim at 19-24, over at 45 seconds."""
 DISK_BYTES = RESERVE_BYTES + 32 * 2**20
-EPOCH = datetime(2025, 6, 1, 12, tzinfo=UTC)
+Footage = Callable[..., Settings]
 
 
 def serve(settings: Settings, engine: WatchingEngine | None = None) -> None:
@@ -76,6 +79,36 @@ def captured_once(light_film: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def captured(captured_once: Path, tmp_path: Path) -> Settings:
     shutil.copytree(captured_once, tmp_path / "captured")
     return load_settings(data=tmp_path / "captured")
+
+
+@pytest.fixture
+def camera(captured: Settings) -> Footage:
+    """The film as if a camera had sent it, in segments of 8 s, the last of 5.
+
+    With the clock at 45 s the first four lie more than 10 s behind, the last two not even half.
+    """
+
+    def make(when_behind: str, *, of_stream: str | None = None) -> Settings:
+        with changed(captured) as (stores, _):
+            record = stores.record
+            segments = record.segments()
+            assert [one.span.end_ns // NS_PER_S for one in segments] == [8, 16, 24, 32, 40, 45]
+            spec = StreamSpec(
+                stream_id="cam",
+                url="rtsp://camera/1",
+                realtime=True,
+                added_at=EPOCH,
+                epoch_at=EPOCH,
+                when_behind=None if of_stream is None else WhenBehind(of_stream),
+            )
+            record.remove_stream("cam")
+            record.add_stream(spec)
+            for segment in segments:
+                record.put_segment(segment)
+        policy = {"when_behind": WhenBehind(when_behind), "behind_s": 10.0}
+        return captured.model_copy(update=policy)
+
+    return make
 
 
 @pytest.fixture

@@ -40,13 +40,24 @@ class ScriptedEngine:
         self.layout = LAYOUT
         self.layout_id = LAYOUT.layout_id
         self.vector_width = WIDTH
+        self.frames_encoded = 0
         self.asked: list[tuple[str, tuple[str, ...], int]] = []
 
-    def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
-        brightness_T1 = frames_THWC.reshape(len(frames_THWC), -1).mean(axis=1)[:, None]
+    def encode(
+        self,
+        frames_THWC: NDArray[np.uint8],
+        times_s_T: Sequence[float],
+        *,
+        before: EncodedClip | None = None,
+    ) -> EncodedClip:
+        self.frames_encoded += len(frames_THWC)
+        tokens_KD = frames_THWC.reshape(len(frames_THWC), -1).mean(axis=1)[:, None]
+        if before is not None:
+            tokens_KD = np.concatenate([before.tokens.tokens_KD, tokens_KD])
+            times_s_T = [*before.tokens.times_s_T.tolist(), *times_s_T]
         tokens = ClipTokens(
-            tokens_KD=brightness_T1.astype(np.float16),
-            frame_K=np.arange(len(frames_THWC), dtype=np.int16),
+            tokens_KD=tokens_KD.astype(np.float16),
+            frame_K=np.arange(len(tokens_KD), dtype=np.int16),
             times_s_T=np.asarray(times_s_T, dtype=np.float32),
             layout_id=self.layout_id,
             encoder_id=self.encoder_id,

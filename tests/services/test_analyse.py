@@ -180,10 +180,16 @@ def test_a_message_that_is_none_is_set_aside(captured: Settings) -> None:
 
 def test_a_clip_whose_pictures_no_model_reads_is_named_as_a_gap(captured: Settings) -> None:
     class Picky(ScriptedEngine):
-        def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+        def encode(
+            self,
+            frames_THWC: NDArray[np.uint8],
+            times_s_T: Sequence[float],
+            *,
+            before: EncodedClip | None = None,
+        ) -> EncodedClip:
             if frames_THWC.mean() > 60:
                 raise UnusableFrames(frames_THWC.shape)
-            return super().encode(frames_THWC, times_s_T)
+            return super().encode(frames_THWC, times_s_T, before=before)
 
     analyse(captured, engine=Picky())
 

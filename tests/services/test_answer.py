@@ -7,9 +7,9 @@ import pytest
 
 from models.engine import ClipTokens
 from services.answer import MAX_QUESTION_CHARS, Answerer, Question
+from services.describing import stored_tokens
 from services.errors import EmptyQuestion, NoSuchStream, QuestionTooLong, RangeInFuture
 from services.moments import Bounds, MediaMoment
-from services.remember import stored_tokens
 from services.requests import answerer_of
 from services.wiring import Stores, open_index
 from streaming.messages import NS_PER_S, Answer, Verdict

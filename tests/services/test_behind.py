@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,50 +18,20 @@ from services.moments import Bounds
 from services.settings import Settings
 from services.streams import stream_rows
 from services.wiring import opened
-from streaming.clock import WallClock
 from streaming.messages import NS_PER_S, GapReason, StreamEnded
-from tests.services.analysing import Fuse, analyse, changed, clips_of, gaps_of, memory_of, span
-from tests.services.conftest import EPOCH
+from tests.services.analysing import (
+    Fuse,
+    analyse,
+    at,
+    clips_of,
+    gaps_of,
+    memory_of,
+    span,
+)
+from tests.services.conftest import EPOCH, Footage
 from tests.services.processes import measured
 
 ALL = [(0, 10), (10, 20), (20, 30), (30, 40), (40, 45)]
-
-Footage = Callable[..., Settings]
-
-
-def at(media_s: float) -> WallClock:
-    """A clock that stands still where the camera's time is `media_s`."""
-    return WallClock(now_ns=lambda: round((EPOCH.timestamp() + media_s) * NS_PER_S))
-
-
-@pytest.fixture
-def camera(captured: Settings) -> Footage:
-    """The film as if a camera had sent it, in segments of 8 s, the last of 5.
-
-    With the clock at 45 s the first four lie more than 10 s behind, the last two not even half.
-    """
-
-    def make(when_behind: str, *, of_stream: str | None = None) -> Settings:
-        with changed(captured) as (stores, _):
-            record = stores.record
-            segments = record.segments()
-            assert [one.span.end_ns // NS_PER_S for one in segments] == [8, 16, 24, 32, 40, 45]
-            spec = StreamSpec(
-                stream_id="cam",
-                url="rtsp://camera/1",
-                realtime=True,
-                added_at=EPOCH,
-                epoch_at=EPOCH,
-                when_behind=None if of_stream is None else WhenBehind(of_stream),
-            )
-            record.remove_stream("cam")
-            record.add_stream(spec)
-            for segment in segments:
-                record.put_segment(segment)
-        policy = {"when_behind": WhenBehind(when_behind), "behind_s": 10.0}
-        return captured.model_copy(update=policy)
-
-    return make
 
 
 def frames_of(settings: Settings) -> list[tuple[int, bool]]:

@@ -11,7 +11,7 @@ from memory.events import occurrences
 from models.engine import ClipTokens, EncodedClip
 from models.errors import UnparsableReply
 from models.schemas import Note, NoteEvent
-from services.remember import clip_tokens, stored_tokens
+from services.describing import clip_tokens, stored_tokens
 from services.seen_clips import noted_event
 from services.settings import Settings
 from services.wiring import opened
@@ -40,13 +40,19 @@ def test_a_note_is_written_without_the_clip_before_where_that_is_lost(
     shown: list[bool] = []
 
     class Losing(ScriptedEngine):
-        def encode(self, frames_THWC: NDArray[np.uint8], times_s_T: Sequence[float]) -> EncodedClip:
+        def encode(
+            self,
+            frames_THWC: NDArray[np.uint8],
+            times_s_T: Sequence[float],
+            *,
+            before: EncodedClip | None = None,
+        ) -> EncodedClip:
             for clip in stores.record.clips():
                 if lost == "tokens":
                     stores.tokens.delete(clip.clip_id)
                 else:
                     stores.record.delete_span(clip.span)
-            return super().encode(frames_THWC, times_s_T)
+            return super().encode(frames_THWC, times_s_T, before=before)
 
         def describe(self, clip: ClipTokens, **known: Any) -> Note:
             shown.append(known["lead_in"] is not None)

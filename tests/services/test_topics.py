@@ -41,7 +41,7 @@ def test_topics_in_kafka_are_made_once(in_kafka: Settings, monkeypatch: pytest.M
     code, states = run(monkeypatch, in_kafka)
     assert (code, [state["topic"] for state in states]) == (0, list(TOPICS))
     assert all(state["is_changed"] and state["records"] == 0 for state in states)
-    assert [len(state["partitions"]) for state in states] == [16, 16, 1, 1, 1]
+    assert [len(state["partitions"]) for state in states] == [16, 16, 16, 1, 1, 1]
     kept = {state["topic"]: (state["keep_s"], state["is_compacted"]) for state in states}
     assert kept["segments"] == (None, False)
     assert kept["control"] == (None, True)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 
-from services.alerts.machine import Look, Seen, Step, Watch, step
+from services.alerts.machine import step
 from services.alerts.rules import Rule
+from services.alerts.watch import Look, Seen, Step, Watch
 from streaming.messages import NS_PER_S, Alert
 from tests.memory.notes import CLIP_S, EPOCH_AT, span
 

@@ -296,8 +296,17 @@ ALERT = {
     "end_at": "2025-01-01T00:00:01Z",
     "probability": 0.9,
     "clip_ids": ["pond:0-10:x"],
+    "is_early": True,
+    "ended": None,
 }
 
 
 def test_the_wire_form_of_an_alert() -> None:
-    assert Alert.model_validate(ALERT).model_dump(mode="json") == {**ALERT, "kind": "alert/1"}
+    assert Alert.model_validate(ALERT).model_dump(mode="json") == {**ALERT, "kind": "alert/2"}
+
+
+def test_an_alert_of_before_is_still_read() -> None:
+    before = {name: ALERT[name] for name in ALERT if name not in ("is_early", "ended")}
+    alert = Alert.model_validate({**before, "kind": "alert/1"})
+
+    assert (alert.is_early, alert.ended) == (False, None)

@@ -1,14 +1,16 @@
 """Alerts over time: what each kind of rule raises, and that nothing but what was seen decides."""
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.alerts.machine import Look, Seen, Step, Watch, passed_over, step
+from services.alerts.machine import let_go, passed_over, raised_early, step
 from services.alerts.rules import Rule
-from streaming.messages import NS_PER_S, Alert, AlertState
+from services.alerts.watch import Look, Seen, Step, Watch
+from streaming.messages import NS_PER_S, Alert, AlertEnd, AlertState
 from tests.services.alerts.looks import CLIP_NS, followed, in_short, look, looks, rule
 
 S = NS_PER_S
@@ -226,3 +228,116 @@ def test_what_was_passed_over_ends_an_alert_and_proves_nothing() -> None:
     assert [one.state for one in done.alerts] == [AlertState.END]
     assert done.watch.next_ns == 5 * CLIP_NS
     assert followed(rule(), seen, done.watch) == []
+
+
+def parts_of(one: Look, part: Look) -> list[Look]:
+    """What part of a clip shows, after three and after six seconds."""
+    return [
+        part._replace(span=one.span.model_copy(update={"end_ns": one.span.start_ns + seconds * S}))
+        for seconds in (3, 6)
+    ]
+
+
+def followed_closely(some: Rule, seen: list[Look], early: list[Look]) -> tuple[Watch, list[Alert]]:
+    """All messages of a rule over some looks, of each of which a part was looked at before."""
+    watch, told = Watch(), list[Alert]()
+    for one, part in zip(seen, early, strict=True):
+        for glimpse in parts_of(one, part):
+            watch, more = raised_early(some, some.condition, watch, glimpse)
+            told += more
+        watch, more = step(some, some.condition, watch, one)
+        told += more
+    return watch, told
+
+
+def test_what_part_of_a_clip_shows_is_raised_early_and_confirmed() -> None:
+    seen = looks("..a.")
+    watch, told = followed_closely(rule(), seen, seen)
+
+    assert in_short(told) == ["new 20-23", "update 20-30", "end 20-30"]
+    assert [one.is_early for one in told] == [True, False, False]
+    assert [one.number for one in told] == [0, 1, 2]
+    assert told[-1].ended is AlertEnd.OVER
+    assert {one.alert_id for one in told} == {followed(rule(), seen)[0].alert_id}
+    assert watch.early is None
+
+
+def test_what_the_whole_clip_does_not_bear_out_is_taken_back() -> None:
+    watch, told = followed_closely(rule(cooldown_ns=30 * S), looks("..-.a."), looks("a.-.a."))
+
+    assert in_short(told) == ["new 0-3", "end 0-3", "new 40-43", "update 40-50", "end 40-50"]
+    assert told[1].ended is AlertEnd.RETRACTED
+    assert watch.unsure_until_ns == 33 * S
+
+
+def test_after_something_was_taken_back_a_rule_waits_for_whole_clips_for_a_while() -> None:
+    _, told = followed_closely(rule(cooldown_ns=30 * S), looks(".a...."), looks("aaa..."))
+
+    assert in_short(told) == ["new 0-3", "end 0-3", "new 10-20", "end 10-20"]
+    assert not told[2].is_early
+
+
+def test_nothing_is_raised_early_of_what_is_absent() -> None:
+    seen = looks("....", claims=1)
+
+    assert followed_closely(rule(ABSENT), seen, seen)[1] == followed(rule(ABSENT), seen)
+
+
+@pytest.mark.parametrize("let", [let_go, lambda some, watch: passed_over(some, watch, CLIP_NS)])
+def test_what_was_raised_early_ends_when_nobody_looks_on(
+    let: Callable[[Rule, Watch], Step],
+) -> None:
+    (glimpse, _) = parts_of(*looks("a"), *looks("a"))
+    early = raised_early(rule(), rule().condition, Watch(), glimpse)
+    watch, told = let(rule(), early.watch)
+
+    assert [one.ended for one in told] == [AlertEnd.NOT_WATCHED]
+    assert watch.early is None
+
+
+def test_a_clip_that_comes_late_leaves_what_a_later_one_raised_early() -> None:
+    first, second = looks("a.")[1], looks(".a")[1]
+    (glimpse, _) = parts_of(second, second)
+    early = raised_early(rule(), rule().condition, Watch(), glimpse)
+    watch, told = step(rule(), rule().condition, early.watch, looks("..")[0])
+    assert (told, watch.early) == ((), early.watch.early)
+    watch, told = step(rule(), rule().condition, watch, first)
+    assert in_short(told) == ["end 10-13"]
+
+
+@given(rules, stories, st.text(alphabet="..abcw", min_size=40, max_size=40))
+def test_early_looks_change_nothing_of_what_whole_clips_raise(
+    some: Rule, story: str, early: str
+) -> None:
+    seen = looks(story)
+    watch, told = followed_closely(some, seen, [looks(early)[clip_of(one)] for one in seen])
+    as_ever = [one for one in told if one.alert_id not in taken_back(told)]
+
+    assert [(one.alert_id, one.state) for one in as_ever if not one.is_early] == [
+        (one.alert_id, confirming(one, told)) for one in followed(some, seen)
+    ]
+    for alert_id in {one.alert_id for one in told}:
+        of_one = [one for one in told if one.alert_id == alert_id]
+        assert [one.number for one in of_one] == list(range(len(of_one)))
+        assert of_one[0].state is AlertState.NEW
+        assert all(one.state is not AlertState.END for one in of_one[:-1])
+    assert watch.early is None
+
+
+def clip_of(one: Look) -> int:
+    return one.span.start_ns // CLIP_NS
+
+
+def taken_back(told: list[Alert]) -> set[str]:
+    """The ids of alerts that no whole clip bore out."""
+    last = {one.alert_id: one for one in told}
+    return {
+        one.alert_id for one in last.values() if one.state is AlertState.END and one.number == 1
+        and any(first.is_early and first.alert_id == one.alert_id for first in told)
+    }  # fmt: skip
+
+
+def confirming(one: Alert, told: list[Alert]) -> AlertState:
+    """The state of a message where the alert may have been raised early before."""
+    was_early = any(first.is_early and first.alert_id == one.alert_id for first in told)
+    return AlertState.UPDATE if was_early and one.state is AlertState.NEW else one.state

@@ -10,8 +10,9 @@ from services.alerts.backtest import back_test
 from services.alerts.book import RuleBook
 from services.alerts.judging import Judge
 from services.alerts.keeper import CLOSE_EVERY_NS, RuleKeeper
-from services.alerts.machine import Look, Seen, Watch, passed_over, step
+from services.alerts.machine import passed_over, step
 from services.alerts.rules import Rule
+from services.alerts.watch import Look, Seen, Watch
 from services.forget import forget_span
 from services.metrics import Metrics
 from services.registry import NewStream

@@ -20,7 +20,7 @@ from memory.tokens import TokenStore
 from models.checkpoint import Checkpoint
 from models.engine import ClipTokens
 from models.processor import Processor
-from services.remember import stored_tokens
+from services.describing import stored_tokens
 from services.settings import SHIPPED_MODEL
 from streaming.messages import NS_PER_S, Span, clip_id_of
 from tests.streaming.servers import free_port

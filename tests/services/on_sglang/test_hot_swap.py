@@ -25,7 +25,7 @@ from models.nano.world import write_script
 from models.prompts import describe_prompt, plan_prompt
 from models.sglang_engine import SGLangEngine
 from models.transformers_engine import TransformersEngine
-from services.remember import clip_tokens
+from services.describing import clip_tokens
 from services.settings import SHIPPED_MODEL
 from tests.services.on_sglang.model_server import CLIP_S, ModelServer
 from tests.services.on_sglang.pictures import png

@@ -14,8 +14,8 @@ from models.preprocess import to_pixels
 from models.processor import Frames, Processor
 from models.prompts import answer_prompt, describe_prompt
 from models.transformers_engine import TransformersEngine
+from services.describing import stored_tokens
 from services.on_sglang.reading import Reader, Refused
-from services.remember import stored_tokens
 from streaming.messages import NS_PER_S, Span, clip_id_of
 from tests.models.builders import IMAGE_SIZE_PX, tiny_layout, tiny_model, tiny_tokenizer
 from tests.services.on_sglang.pictures import png
