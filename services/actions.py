@@ -88,6 +88,7 @@ ACTIONS: dict[type[Exception], Action] = {
     models.RequestRefused: Action.SET_ASIDE,
     models.SwapRefused: Action.CRASH,
     services.ModelUnavailable: Action.CRASH,
+    services.GpuMissing: Action.CRASH,
     services.LayoutChanges: Action.CRASH,
     services.SettingsError: Action.CRASH,
     services.ShardAway: Action.RETRY,

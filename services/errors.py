@@ -30,6 +30,7 @@ ServiceError
 ├── SettingsError               a setting that cannot be used
 │   └── WebhookUnsigned         a webhook, and no secret to sign it with
 ├── ModelUnavailable            the model that the settings name cannot be loaded
+│   └── GpuMissing              on a GPU, because there is none
 ├── LayoutChanges               weights that a service cannot take over while it runs
 ├── ModelServerError
 │   ├── ModelServerMissing      SGLang is not installed
@@ -254,6 +255,12 @@ class ModelUnavailable(ServiceError):
         super().__init__(f"model {where} cannot be loaded ({reason}); see: longwatch doctor")
         self.where = where
         self.reason = reason
+
+
+class GpuMissing(ModelUnavailable):
+    def __init__(self, where: str, *, device: str) -> None:
+        super().__init__(where, reason=f"torch finds no GPU for {device!r}")
+        self.device = device
 
 
 class LayoutChanges(ServiceError):

@@ -25,6 +25,7 @@ from services.alerts.sealing import SealedSinks
 from services.errors import (
     DataDirectoryEmpty,
     DataDirectoryUnusable,
+    GpuMissing,
     ModelUnavailable,
     SettingsError,
     reason_of,
@@ -111,7 +112,7 @@ def _in_process(settings: Settings) -> "TransformersEngine":
     transformers_logging.disable_progress_bar()
     path = served_model(settings)
     if settings.device != "cpu" and not torch.cuda.is_available():
-        raise ModelUnavailable(str(path), reason="torch finds no GPU")
+        raise GpuMissing(str(path), device=settings.device)
     threads = model_threads(settings)
     try:
         return TransformersEngine.load(path, num_threads=threads, device=settings.device)

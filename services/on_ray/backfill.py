@@ -41,7 +41,7 @@ def take_on_ray(
     """
     rows = [{"file": FILE.dump_json(file).decode()} for file in files]
     settings = placement.settings_of_a_worker(stores.settings)
-    given = (settings, load_engine, stores.record.mark().record_id)
+    given = (settings, placement.loading(load_engine), stores.record.mark().record_id)
     results: Queue[Taken | Exception | None] = Queue()
     working = threading.Thread(
         target=put_results, args=(rows, given, placement, results), name="backfill", daemon=True

@@ -11,10 +11,18 @@ import socket
 from collections.abc import Generator
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from services.errors import ClusterEngineMissing, ClusterUnreachable, SettingsError, reason_of
+from services.errors import (
+    ClusterEngineMissing,
+    ClusterUnreachable,
+    GpuMissing,
+    SettingsError,
+    reason_of,
+)
 from services.settings import Settings
+from services.wiring import LoadEngine, WatchingEngine
 
 CONNECT_S = 10.0
 QUIET = ("RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_AUTO_CONNECT")
@@ -44,6 +52,25 @@ class Placement:
         if not settings.model_threads:
             given["model_threads"] = max(1, round(self.cpus))
         return settings.model_copy(update=given)
+
+    def loading(self, load_engine: LoadEngine) -> LoadEngine:
+        """How a worker loads its model, given how it is loaded here."""
+        return partial(on_gpu_if_any, load_engine) if self.gpus else load_engine
+
+
+def on_gpu_if_any(load_engine: LoadEngine, settings: Settings) -> WatchingEngine:
+    """Load a model on the GPU that Ray set aside, or on the CPU where there is none.
+
+    Ray counts the GPUs that it is told of, and looks for none itself.
+
+    Raises:
+        ModelUnavailable, StoreError
+    """
+    try:
+        return load_engine(settings)
+    except GpuMissing as error:
+        log.warning("Ray set a GPU aside, and the model computes on the CPU: %s", error.reason)
+        return load_engine(settings.model_copy(update={"device": "cpu"}))
 
 
 @contextmanager

@@ -92,7 +92,8 @@ class Crew:
 
     def _hired(self) -> Any:  # noqa: ANN401 - Ray's handles are untyped
         settings = self._placement.settings_of_a_worker(self._alone.parts.stores.settings)
-        return self._actor.remote(settings, self._alone.load_engine)
+        load_engine = self._placement.loading(self._alone.load_engine)
+        return self._actor.remote(settings, load_engine)
 
     def _watch(self, number: int, worker: Any, stop: threading.Event) -> Ended | None:  # noqa: ANN401
         """Let a worker run until it ends by itself; None when it was told to."""

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 RAY = {
@@ -32,8 +33,19 @@ class RayCluster:
         assert address is not None
         return address
 
-    def grow(self, *, cpus: float = 1) -> None:
-        self._nodes.append(self._cluster.add_node(num_cpus=cpus, wait=False, **NODE))
+    def grow(self, *, cpus: float = 1, gpus: float = 0) -> None:
+        node = {"num_cpus": cpus, "num_gpus": gpus, **NODE}
+        self._nodes.append(self._cluster.add_node(wait=False, **node))
+
+    def workers(self, kind: type) -> list[int]:
+        """How many actors of a class live on each node, the oldest first."""
+        return [
+            sum(
+                any(word.startswith(f"ray::{kind.__name__}") for word in process.cmdline())
+                for process in living_children(node)
+            )
+            for node in self._nodes
+        ]
 
     def kill_node(self) -> None:
         """Kill the oldest node with all that runs there."""
@@ -41,6 +53,16 @@ class RayCluster:
 
     def shut_down(self) -> None:
         self._cluster.shutdown()
+
+
+def living_children(node: Any) -> list[psutil.Process]:
+    """The processes that a node's raylet started."""
+    raylet = node.all_processes["raylet"][0].process
+    return [
+        child
+        for child in psutil.Process(raylet.pid).children()
+        if child.status() != psutil.STATUS_ZOMBIE
+    ]
 
 
 @pytest.fixture(scope="session")

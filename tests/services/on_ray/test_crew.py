@@ -6,14 +6,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import torch
 
 from memory.dump import dump
 from services.console import EXIT_USAGE
-from services.errors import ClusterUnreachable
+from services.errors import ClusterUnreachable, GpuMissing
+from services.on_ray.analyst import AnalysisWorker
 from services.on_ray.cluster import Placement, connected
 from services.registry import NewStream
 from services.settings import Settings, load_settings
-from services.wiring import opened
+from services.wiring import load_engine, opened
 from tests.conftest import ROOT
 from tests.services.conftest import EPOCH, serve
 from tests.services.films import film, story
@@ -85,7 +87,67 @@ def test_a_node_that_dies_costs_nothing(
         assert services.stop() == {"capture": 0, "analyse": 0}
     finally:
         services.clean_up()
+        ray_cluster.kill_node()
     assert memory_of(shared) == memory_of(empty)
+
+
+def test_two_workers_share_a_gpu_and_those_of_a_dead_node_wait_for_another(
+    shared: Settings, tmp_path: Path, ray_cluster: RayCluster
+) -> None:
+    assert shared.redis_url is not None
+    assert shared.kafka is not None
+    halves = ("--workers", "3", "--gpus-each", "0.5", "--cpus-each", "1")
+    services = Services(
+        {"analyse": ("run", "analyse", "--on", "ray", "--ray", ray_cluster.address, *halves)},
+        environment={
+            **RAY,
+            "LONGWATCH_DATA": str(shared.data),
+            "LONGWATCH_REDIS": shared.redis_url,
+            "LONGWATCH_KAFKA": shared.kafka,
+            "LONGWATCH_KAFKA_PREFIX": shared.kafka_prefix,
+        },
+        logs=tmp_path / "logs",
+    )
+
+    def live() -> float | None:
+        return measured(services["analyse"].get("/metrics").text, "longwatch_workers", state="live")
+
+    def is_so(*workers: int) -> bool:
+        return ray_cluster.workers(AnalysisWorker) == list(workers) and live() == sum(workers)
+
+    ray_cluster.grow(cpus=4, gpus=1)
+    try:
+        services.start()
+        analyse = services["analyse"]
+        until(lambda: is_so(2), analyse)
+        ray_cluster.grow(cpus=4, gpus=1)
+        until(lambda: is_so(2, 1), analyse)
+        ray_cluster.kill_node()
+        until(lambda: is_so(2), analyse)
+        ray_cluster.grow(cpus=4, gpus=1)
+        until(lambda: is_so(2, 1), analyse)
+        assert services.stop() == {"analyse": 0}
+    finally:
+        services.clean_up()
+        ray_cluster.kill_node()
+        ray_cluster.kill_node()
+
+
+def test_a_gpu_that_ray_was_told_of_and_torch_does_not_find_leaves_the_cpu(
+    bare: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    placement = Placement(gpus=0.5)
+    settings = placement.settings_of_a_worker(bare)
+    with pytest.raises(GpuMissing, match="'cuda'"):
+        load_engine(settings)
+
+    engine = placement.loading(load_engine)(settings)
+
+    assert engine.model_id == load_engine(bare).model_id
+    assert [record.getMessage() for record in caplog.records] == [
+        "Ray set a GPU aside, and the model computes on the CPU: torch finds no GPU for 'cuda'"
+    ]
 
 
 @pytest.mark.parametrize(
