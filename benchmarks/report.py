@@ -49,6 +49,8 @@ def table() -> str:
         texts.append(peer_text(result("cameras")))
     if is_measured("scaling"):
         speed += scaling_rows(result("scaling"))
+    if is_measured("archive"):
+        speed.append(archive_row(result("archive")))
     if is_measured("bus"):
         speed += bus_rows(result("bus"))
     if is_measured("serving"):
@@ -174,6 +176,16 @@ def scaling_rows(scaling: Result) -> list[str]:
         f"| how far {most['cameras']} replayed cameras fall behind in a minute, on {cores} "
         f"{'core' if cores == 1 else 'cores'} | {most['falls_behind_s_a_minute']:.0f} s | – |",
     ]
+
+
+def archive_row(archive: Result) -> str:
+    alone, on_ray = archive["without_ray"], archive["on_ray"]
+    return (
+        f"| an archive of {on_ray['files']} files, taken in by two workers on Ray of which one is "
+        f"killed, without the model's time | {on_ray['files_a_second']:.1f} files a second, "
+        f"{on_ray['said']['remembered']} remembered once; by one process "
+        f"{alone['files_a_second']:.1f} a second | – |"
+    )
 
 
 def peer_text(cameras: Result) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from memory.record import Record
 from memory.spans import END_OF_TIME_NS
 from memory.values import StreamSpec
-from services.analyse import Analyst
+from services.analyse import Analyst, Sampled
 from services.archive import ArchiveFile, Taken, files_of, plan_of
 from services.capture import CaptureParts, StreamCapture, publish
 from services.errors import WorkerCrashed
@@ -34,7 +34,7 @@ from services.wiring import (
     wall_clock,
 )
 from services.worker import Worker
-from streaming.bus import MemoryBus
+from streaming import bus
 from streaming.decode import Decoding
 from streaming.errors import MediaError, SourceError
 from streaming.messages import (
@@ -136,7 +136,7 @@ class Backfill:
 
     def _registered(self, file: ArchiveFile) -> StreamSpec:
         registry = self._parts.stores.registry
-        if file.stream_id in registry.names():
+        if registry.has(file.stream_id):
             return registry.stream(file.stream_id)
         with open_source(file.path, registry.options) as source:
             begins_at = file.begins_at or source.made_at
@@ -150,13 +150,13 @@ class Backfill:
             WorkerCrashed
         """
         parts, stores = self._parts, self._parts.stores
-        bus = MemoryBus(now_ms=now_ms)
+        messages = bus.MemoryBus(now_ms=now_ms)
         for message in catalogued(stores.record, spec):
-            publish(bus, message)
+            publish(messages, message)
         capture = StreamCapture(
             spec,
             CaptureParts(
-                *(stores.record, stores.registry, bus, stores.footage, parts.clock),
+                *(stores.record, stores.registry, messages, stores.footage, parts.clock),
                 metrics=parts.metrics,
             ),
         )
@@ -166,18 +166,18 @@ class Backfill:
                 capture.stop()
         if capture.crash is not None:
             raise WorkerCrashed("capture", reason=repr(capture.crash)) from capture.crash
-        self._analyse(bus, stop)
+        self._analyse(messages, stop)
         status = capture.status
         return None if status.state is StreamState.ENDED else status.detail or status.state.value
 
-    def _analyse(self, bus: MemoryBus, stop: threading.Event) -> None:
+    def _analyse(self, messages: bus.Bus, stop: threading.Event) -> None:
         engine = self._weights.engine()
         analyst = analysis(self._parts, lambda: engine, self._decoding, kind=ToTheEnd)
         assert isinstance(analyst, ToTheEnd)
         worker = Worker(
             "backfill",
             bus=self._parts.bus,
-            consumer=bus.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
+            consumer=messages.consumer(TOPIC_SEGMENTS, group=Service.ANALYSE),
             handler=analyst,
             metrics=self._parts.metrics,
         )
@@ -196,6 +196,11 @@ class ToTheEnd(Analyst):
     """Ends when there is nothing left to analyse."""
 
     has_ended: threading.Event
+
+    def handle(self, record: bus.Record, prepared: Sampled) -> None:
+        super().handle(record, prepared)
+        if isinstance(prepared.message, StreamEnded) and not self.is_waiting:
+            self.has_ended.set()
 
     def idle(self) -> None:
         super().idle()

@@ -58,7 +58,7 @@ class Registry:
         """
         if not NAME.fullmatch(new.name):
             raise BadStreamName(new.name)
-        if new.name in self.names():
+        if self.has(new.name):
             raise StreamNameTaken(new.name)
         address = check_source(new.url, file_roots=self.options.file_roots)
         is_file = address.scheme == "file"
@@ -86,6 +86,13 @@ class Registry:
 
     def names(self) -> tuple[str, ...]:
         return tuple(spec.stream_id for spec in self._record.streams())
+
+    def has(self, name: str) -> bool:
+        try:
+            self._record.stream(name)
+        except UnknownStream:
+            return False
+        return True
 
     def stream(self, name: str) -> StreamSpec:
         try:

@@ -64,7 +64,7 @@ def keep(file: IO[bytes], name: str, registry: Registry) -> StreamSpec:
     written = Path(file.name)
     path = written.with_name(name + suffix_of(written, shown=name))
     with _keeping:
-        if name in registry.names():
+        if registry.has(name):
             raise StreamNameTaken(name)
         with suppress(FileNotFoundError):
             path.unlink()  # left behind by a process that was killed

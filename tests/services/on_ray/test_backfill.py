@@ -12,7 +12,7 @@ from services.settings import Settings, load_settings
 from services.wiring import opened
 from tests.services.conftest import STORY
 from tests.services.films import film
-from tests.services.on_ray.conftest import RAY, RayCluster
+from tests.services.on_ray.ray_cluster import RAY, RayCluster
 from tests.services.processes import Process, until
 from tests.services.test_cli import run
 

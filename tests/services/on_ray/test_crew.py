@@ -19,7 +19,7 @@ from services.wiring import load_engine, opened
 from tests.conftest import ROOT
 from tests.services.conftest import EPOCH, serve
 from tests.services.films import film, story
-from tests.services.on_ray.conftest import RAY, RayCluster
+from tests.services.on_ray.ray_cluster import RAY, RayCluster
 from tests.services.processes import Services, measured, until
 from tests.services.test_cli import run
 from tests.streaming.servers import free_port

@@ -22,7 +22,7 @@ from services.settings import Settings, load_settings
 from services.wiring import Stores, opened
 from tests.memory.notes import note, span, spec, unit_vectors
 from tests.services.conftest import EPOCH, serve
-from tests.services.on_ray.conftest import RAY, RayCluster
+from tests.services.on_ray.ray_cluster import RAY, RayCluster
 from tests.services.processes import Services, measured
 from tests.services.scripted_engine import WIDTH, ScriptedEngine
 from tests.services.test_cli import run
