@@ -21,6 +21,7 @@ from services.alerts.rules import Rule
 from services.alerts.watch import Step, Watch
 from services.logs import about
 from services.metrics import Metrics
+from services.progress import remembered_until_ns
 from services.tracing import context_of, continuing
 from streaming import bus
 from streaming.errors import BadMessage
@@ -158,10 +159,20 @@ class RuleKeeper:
         if ended_ns is None:
             return
         place = self._book.place(rule, stream_id)
-        if place and place.watch.next_ns >= ended_ns:
+        if place and self._has_seen_all(stream_id, place.watch.next_ns, ended_ns):
             done = let_go(rule, place.watch)
             if done.alerts:
                 self._write(place, done)
+
+    def _has_seen_all(self, stream_id: str, next_ns: int, ended_ns: int) -> bool:
+        """Whether nothing is to come of a stream, or was left out by analysis for good."""
+        if next_ns >= ended_ns:
+            return True
+        specs = [spec for spec in self._record.streams() if spec.stream_id == stream_id]
+        if any(remembered_until_ns(self._record, spec) < ended_ns for spec in specs):
+            return False
+        ahead = Span(stream_id=stream_id, start_ns=next_ns, end_ns=ended_ns)
+        return self._first_note(ahead) is None
 
     def _write(self, place: Place, done: Step) -> None:
         if self._book.advance(place, done):

@@ -1,11 +1,17 @@
 """Rules within the running service: a film is watched, and what it shows is raised and told."""
 
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from memory.spans import whole_stream
+from models.engine import EncodedClip
+from models.errors import UnusableFrames
 from services.alerts.backtest import back_test
 from services.alerts.book import RuleBook
 from services.alerts.judging import Judge
@@ -18,13 +24,14 @@ from services.metrics import Metrics
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import Stores, now_ns, opened, opened_bus
-from streaming.messages import NS_PER_S, TOPIC_CLIPS, ClipNote, ClipRemembered, Span
+from streaming.messages import NS_PER_S, TOPIC_CLIPS, ClipNote, ClipRemembered, GapReason, Span
 from tests.services.alerts.looks import in_short
 from tests.services.alerts.receiver import receiving
 from tests.services.alerts.test_courier import SECRET
+from tests.services.analysing import analyse
 from tests.services.conftest import EPOCH, remember, serve
 from tests.services.processes import Services, until
-from tests.services.scripted_engine import ScriptedEngine
+from tests.services.scripted_engine import LAYOUT, ScriptedEngine
 
 BRIGHT, DIM_AFTER = "a bright light shines", "a bright light then a dim light within 20s"
 
@@ -166,6 +173,42 @@ def test_an_alert_ends_with_its_stream_though_no_clip_tells(stores: Stores) -> N
     assert in_short(book.alerts()) == ["new 35-45"]
     keeper.idle()
     assert in_short(book.alerts()) == ["end 35-45"]
+
+
+class Blinking(ScriptedEngine):
+    """Cannot read the last clip of the film, which is shorter."""
+
+    def encode(
+        self,
+        frames_THWC: NDArray[np.uint8],
+        times_s_T: Sequence[float],
+        *,
+        before: EncodedClip | None = None,
+    ) -> EncodedClip:
+        if len(frames_THWC) < LAYOUT.max_frames:
+            raise UnusableFrames(frames_THWC.shape)
+        return super().encode(frames_THWC, times_s_T, before=before)
+
+
+def test_an_alert_ends_with_its_stream_though_the_last_clip_cannot_be_read(
+    captured: Settings,
+) -> None:
+    analyse(captured, engine=Blinking())
+    times_ns = count(step=CLOSE_EVERY_NS)
+    with opened(captured) as stores:
+        assert [gap.reason for gap in stores.record.gaps()] == [GapReason.CORRUPT]
+        book = book_of(stores)
+        book.add(rule())
+        keeper = RuleKeeper(
+            book=book,
+            judge=lambda: judge_of(stores),
+            record=stores.record,
+            monotonic_ns=lambda: next(times_ns),
+            metrics=Metrics(),
+        )
+        for _ in stores.record.clips():
+            keeper.idle()
+        assert in_short(book.alerts()) == ["end 12-15", "end 34-36"]
 
 
 def test_a_clip_whose_tokens_are_gone_was_not_watched(stores: Stores) -> None:
