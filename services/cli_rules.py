@@ -72,6 +72,13 @@ def add(  # noqa: PLR0913 - the options of a command
     cooldown: Cooldown = None,
     threshold: Threshold = THRESHOLD,
     schedule: When = None,
+    dedupe_key: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KEY",
+            help="Alerts of rules and streams with the same key are one while any goes on.",
+        ),
+    ] = None,
     to: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,6 +105,7 @@ def add(  # noqa: PLR0913 - the options of a command
             cooldown_ns=COOLDOWN_NS if cooldown is None else duration_ns(cooldown),
             threshold=threshold,
             schedule=schedule,
+            dedupe_key=dedupe_key,
             to=tuple(to or ("log", "kafka")),
             added_at=now_at(),
             from_ns=ends_of(stores.record),

@@ -241,7 +241,8 @@ def keep_rules(parts: Parts, keepers: Keepers, stop: threading.Event) -> None:
     def sweep() -> None:
         book.sweep(keep_ns=keep_ns)
         rules = book.rules()  # first: what a rule that is removed then has to tell is in the outbox
-        named = {one.rule_id for one in (*rules, *book.outbox().values())}
+        to_tell = (*book.outbox().values(), *book.shared().values())
+        named = {one.rule_id for one in (*rules, *to_tell)}
         since_s = now_ns() / NS_PER_S - SWEEP_EVERY_S
         sealed_sinks(parts.stores).keep_only(named, since_s=since_s)
 

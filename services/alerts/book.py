@@ -4,6 +4,7 @@
     watch     RULE_ID:STREAM          a `Watch`
     alert     START:ALERT_ID          the last message of an alert, in order of wall time
     told      AT:MESSAGE_ID           each message of an alert, in the order of their writing
+    shared    KEY                     a `Shared`: what goes on under a key of rules
     clock     told                    when the last of them was written
     outbox    LANE:AT:MESSAGE_ID      a `Delivery`, by who is told and in the order to be kept
 
@@ -26,6 +27,7 @@ from memory.record import Record
 from memory.spans import END_OF_TIME_NS
 from services.alerts.machine import let_go, passed_over
 from services.alerts.rules import Rule, refuse_useless
+from services.alerts.shared import Shared, Told, told_as_one
 from services.alerts.watch import Step, Watch
 from services.errors import NoSuchAlert, NoSuchRule, RuleNameTaken
 from streaming.messages import Alert, AlertState, StreamId
@@ -209,6 +211,10 @@ class RuleBook:
         found = self._documents.all("outbox", after=after, before=before, first=first)
         return {name: parsed(Delivery, body) for name, body in found.items()}
 
+    def shared(self) -> dict[str, Shared]:
+        """What goes on under keys that rules have in common."""
+        return {key: parsed(Shared, body) for key, body in self._documents.all("shared").items()}
+
     def done(self, name: str) -> None:
         """Nothing more is to be done about a delivery."""
         self._documents.swap({}, {Key("outbox", name): None})
@@ -238,6 +244,8 @@ class RuleBook:
             if whole and name.endswith(f":{stream_id}")
         ]
         self._documents.swap({}, dict.fromkeys([*gone, *told, *untold, *watches]))
+        if whole:
+            self._forget_shared(stream_id)
         return len(gone)
 
     def _body(self, name: str) -> str:
@@ -247,20 +255,40 @@ class RuleBook:
         return body
 
     def _written(self, rule: Rule, alerts: Iterable[Alert]) -> tuple[Bodies, dict[Key, str | None]]:
-        """Messages of alerts and who is to be told of them, and the clock as it has to be."""
+        """Messages of alerts and who is to be told of them; and what has to be as it was read."""
+        expected: dict[Key, str | None] = {}
         changed: dict[Key, str | None] = {}
-        clock = self._documents.get(CLOCK)
-        at_ns = int(clock or 0)
-        for alert in alerts:
+        told = [Told(alert, rule.rule_id, rule.to) for alert in alerts]
+        if rule.dedupe_key and told:
+            key = Key("shared", rule.dedupe_key)
+            expected[key] = body = self._documents.get(key)
+            before = None if body is None else parsed(Shared, body)
+            told, shared = told_as_one(told, before)
+            changed[key] = shared and shared.model_dump_json()
+        if told:
+            expected[CLOCK] = self._documents.get(CLOCK)
+        at_ns = int(expected.get(CLOCK) or 0)
+        for alert, rule_id, to in told:
             now_ns, body = self._now_ns(), alert.model_dump_json()
             at_ns = max(now_ns, at_ns + 1)
             name = f"{_in_order(at_ns)}:{alert.message_id}"
             changed |= {_alert_key(alert): body, Key("told", name): body, CLOCK: str(at_ns)}
-            for sink in rule.to:
-                delivery = Delivery(rule_id=rule.rule_id, sink=sink, alert=alert, raised_ns=now_ns)
-                key = Key("outbox", f"{_lane(rule, sink)}:{name}")
-                changed[key] = delivery.model_dump_json()
-        return ({CLOCK: clock} if changed else {}), changed
+            for sink in to:
+                delivery = Delivery(rule_id=rule_id, sink=sink, alert=alert, raised_ns=now_ns)
+                changed[Key("outbox", f"{_lane(rule_id, sink)}:{name}")] = (
+                    delivery.model_dump_json()
+                )
+        return expected, changed
+
+    def _forget_shared(self, stream_id: str) -> None:
+        """Let go of a stream that is forgotten; of what began there, altogether."""
+        for name, body in self._documents.all("shared").items():
+            shared = parsed(Shared, body)
+            left = [one for one in shared.going_on if one.rsplit(":", 2)[1] != stream_id]
+            is_kept = left and shared.alert.span.stream_id != stream_id
+            after = shared.model_copy(update={"going_on": tuple(left)}).model_dump_json()
+            key = Key("shared", name)
+            self._documents.swap({key: body}, {key: after if is_kept else None})
 
     def _end(self, name: str, changed_to: Callable[[Rule], Rule | None]) -> Rule:
         """End a rule's alerts, and write what becomes of it."""
@@ -281,8 +309,8 @@ class RuleBook:
                 expected |= place.as_read
                 changed[_watch_key(rule, stream_id)] = after and watch.model_dump_json()
             else:
-                clock, written = self._written(rule, ended)
-                if self._documents.swap({**expected, **clock}, changed | written):
+                as_read, written = self._written(rule, ended)
+                if self._documents.swap({**expected, **as_read}, changed | written):
                     return after or rule
 
 
@@ -295,9 +323,9 @@ def ends_of(record: Record) -> dict[StreamId, int]:
     return ends
 
 
-def _lane(rule: Rule, sink: str) -> str:
+def _lane(rule_id: str, sink: str) -> str:
     """What a rule has to tell a sink, by one name. What it is for is in the deliveries."""
-    return hashlib.sha256(f"{rule.rule_id} {sink}".encode()).hexdigest()[:16]
+    return hashlib.sha256(f"{rule_id} {sink}".encode()).hexdigest()[:16]
 
 
 def _behind(lane: str) -> str:

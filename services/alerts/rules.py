@@ -47,7 +47,10 @@ class Schedule(NamedTuple):
 
 
 class Rule(BaseModel):
-    """A standing question. `from_ns` says where it begins on streams that were known then."""
+    """A standing question. `from_ns` says where it begins on streams that were known then.
+
+    Alerts of rules that have `dedupe_key` in common are told as one.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,6 +61,7 @@ class Rule(BaseModel):
     cooldown_ns: Nanoseconds = COOLDOWN_NS
     threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
     schedule: str | None = None
+    dedupe_key: StreamId | None = None
     to: tuple[str, ...] = ("log", "kafka")
     added_at: AwareDatetime
     is_paused: bool = False
@@ -150,6 +154,7 @@ def rule_json(rule: Rule) -> dict[str, Any]:
         "cooldown_s": rule.cooldown_ns / NS_PER_S,
         "threshold": rule.threshold,
         "schedule": rule.schedule,
+        "dedupe_key": rule.dedupe_key,
         "to": [sink.shown for sink in rule.sinks],
         "added_at": rule.added_at.isoformat(),
         "is_paused": rule.is_paused,

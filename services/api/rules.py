@@ -50,6 +50,7 @@ class ShownRule(BaseModel):
     cooldown_s: float
     threshold: float
     schedule: str | None
+    dedupe_key: str | None
     to: list[str]
     added_at: AwareDatetime
     is_paused: bool
@@ -92,6 +93,8 @@ class RuleToAdd(BaseModel):
     cooldown_s: Seconds = COOLDOWN_NS / NS_PER_S
     threshold: Annotated[float, Field(gt=0, lt=1)] = THRESHOLD
     schedule: Text | None = None
+    dedupe_key: StreamId | None = None
+    """Alerts of rules and streams that have it in common are told as one while any goes on."""
     to: Annotated[list[Text], Field(min_length=1, max_length=MOST_TOLD)] = ["log", "kafka"]
 
 
@@ -137,6 +140,10 @@ def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Opera
     if not new.streams and caller.streams is not None:
         raise NotAllowed("add a rule for all streams")
     book, settings = rules_of(given.stores), given.stores.settings
+    if new.dedupe_key and any(
+        one.dedupe_key == new.dedupe_key and not _may_see(caller, one) for one in book.rules()
+    ):
+        raise NotAllowed("share a key with rules of other streams")
     rule = rule_of(
         name=new.name or name_of(new.sentence, [known.name for known in book.rules()]),
         sentence=new.sentence,
@@ -145,6 +152,7 @@ def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Opera
         cooldown_ns=round(new.cooldown_s * NS_PER_S),
         threshold=new.threshold,
         schedule=new.schedule,
+        dedupe_key=new.dedupe_key,
         to=tuple(new.to),
         added_at=given.now_at(),
         from_ns=ends_of(given.stores.record),

@@ -213,3 +213,30 @@ def test_what_is_forgotten_is_told_to_nobody(book: RuleBook, record: Record) -> 
     assert not book.outbox()
     assert record.documents.all("watch") == {}
     assert record.documents.get(Key("rule", "r")) is not None
+
+
+def test_rules_with_a_key_in_common_raise_one_alert(book: RuleBook) -> None:
+    book.add(rule(name="r", dedupe_key="fox", to=("log",)))
+    book.add(rule(name="s", dedupe_key="fox"))
+    book.add(rule(name="t"))
+    for number, shown in enumerate(["a", ".a", "..a"]):
+        watch(book, "rst"[number], shown)
+
+    assert [one.rule for one in book.alerts()] == ["r", "t"]
+    watch(book, "r", "a.")
+    assert in_short(book.alerts())[0] == "new 0-10", "the other one goes on"
+    assert book.remove("s").name == "s"
+    assert in_short(book.alerts())[0] == "end 0-10"
+    assert [(one.rule_id[0], one.sink) for one in book.outbox().values()].count(("r", "log")) == 2
+    assert book.shared() == {}
+
+
+def test_what_goes_on_under_a_key_is_forgotten_with_its_stream(book: RuleBook) -> None:
+    book.add(rule(name="r", dedupe_key="fox"))
+    watch(book, "r", "a")
+    assert book.shared()["fox"].rule_id.startswith("r@")
+    book.forget(STREAM, start_ns=0, end_ns=END_OF_TIME_NS)
+
+    assert book.shared() == {}
+    watch(book, "r", "..a")
+    assert in_short(book.alerts()) == ["new 20-30"]

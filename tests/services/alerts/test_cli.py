@@ -21,9 +21,11 @@ from tests.services.api.test_rules import raised
 from tests.services.conftest import serve
 from tests.services.test_cli import as_json, run
 
+OPTIONS = ("--for", "5s", "--dedupe-key", "light", "--to", "log")
+
 
 def test_a_rule_is_added_shown_paused_and_removed(settings: Settings) -> None:
-    added = run(settings, "rule", "add", "a bright light shines", "--for", "5s", "--to", "log")
+    added = run(settings, "rule", "add", "a bright light shines", *OPTIONS)
     assert added.exit_code == 0, added.output
     assert "added bright-light-shines" in added.stdout
     assert "longwatch up" in added.stdout
@@ -31,7 +33,7 @@ def test_a_rule_is_added_shown_paused_and_removed(settings: Settings) -> None:
 
     (listed,) = as_json(run(settings, "rule", "list", "--json"))
     assert listed["name"] == name
-    assert listed["for_s"] == 5
+    assert (listed["for_s"], listed["dedupe_key"]) == (5, "light")
     assert listed["to"] == ["log"]
     assert "counts" in run(settings, "rule", "list").stdout
     assert "a bright light shines" in run(settings, "rule", "show", name).stdout
@@ -48,6 +50,7 @@ def test_a_rule_is_added_shown_paused_and_removed(settings: Settings) -> None:
     [
         (("add", ""), "BadRule"),
         (("add", "a light", "--for", "soon"), "BadRule"),
+        (("add", "a light", "--dedupe-key", "No Key"), "BadRule"),
         (("add", "a light", "--schedule", "never"), "BadRule"),
         (("add", "a light", "--to", "mail:me"), "BadRule"),
         (("add", "a light", "--name", "Bad Name"), "BadRule"),

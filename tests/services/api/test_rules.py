@@ -36,7 +36,13 @@ def raised(settings: Settings, some: Rule, shown: str) -> list[Alert]:
 
 
 def test_a_rule_lives(settings: Settings) -> None:
-    new = {"sentence": "a bright light", "streams": ["cam"], "for_s": 1.5, "cooldown_s": 0}
+    new: dict[str, Any] = {
+        "sentence": "a bright light",
+        "streams": ["cam"],
+        "for_s": 1.5,
+        "cooldown_s": 0,
+    }
+    new["dedupe_key"] = "light"
     with api(settings, answers=False) as client:
         added = client.post("/v1/rules", json=new)
         assert (added.status_code, added.headers["location"]) == (201, "/v1/rules/bright-light")
@@ -76,6 +82,7 @@ def test_a_rule_lives(settings: Settings) -> None:
         ({"threshold": 1}, 422, "BadRequest"),
         ({"for_s": -1}, 422, "BadRequest"),
         ({"streams": ["nowhere"]}, 404, "NoSuchStream"),
+        ({"dedupe_key": "No Key"}, 422, "BadRequest"),
         ({"surprise": 1}, 422, "BadRequest"),
     ],
 )
@@ -167,6 +174,11 @@ def test_a_key_for_some_streams_deals_with_their_rules_and_alerts_only(
         )
         assert (add(pond, "p", "pond"), add(everywhere, "both", "pond", "cam")) == (201, 201)
         assert (names(everywhere), names(pond), names(cam)) == (["all", "both", "p"], ["p"], [])
+        keyed = {"sentence": "a light", "name": "k", "streams": ["pond"], "dedupe_key": "k"}
+        assert client.post("/v1/rules", json=keyed, headers=pond).status_code == 201
+        others = {**keyed, "name": "o", "streams": ["cam"]}
+        assert client.post("/v1/rules", json=others, headers=cam).status_code == 403
+        client.delete("/v1/rules/k", headers=pond)
         for hidden in ("all", "both", "p", "nothing"):
             for method, path in (
                 ("GET", ""),
