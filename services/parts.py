@@ -39,7 +39,6 @@ from services.requests import (
     OnText,
     Request,
     Result,
-    Turn,
     back_tested,
     respond,
 )
@@ -48,6 +47,7 @@ from services.room import SelfClearingFootage
 from services.signing import secret_of
 from services.summaries.keeper import SummaryKeeper
 from services.threads import beside, repeated
+from services.turns import Turn, questions_at_once
 from services.weights import Held
 from services.wiring import Stores, WatchingEngine, now_ns, rules_of, sealed_sinks
 from services.worker import Worker
@@ -328,7 +328,8 @@ def resident_of(
             metrics.answered(outcome)
         return result
 
-    return Resident(stores.settings, measured, on_listening=on_listening)
+    at_once = questions_at_once(stores.settings)
+    return Resident(stores.settings, measured, at_once=at_once, on_listening=on_listening)
 
 
 def outcome_of(result: Result) -> str:

@@ -8,7 +8,7 @@ that times are read, and refused, in one place; and that person's clock, which d
 import hashlib
 import logging
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Literal, Self
 
@@ -32,11 +32,11 @@ from services.moments import Bounds, parse_bounds, show_ns
 from services.promoted import is_named, served_model
 from services.settings import Settings
 from services.tracing import Tracer
+from services.turns import Turn
 from services.wiring import Stores, now_at
 from streaming.messages import NS_PER_S, Alert, Answer, ClipNote, Message, Span
 
 OnText = Callable[[str], None]
-Turn = Callable[[], AbstractContextManager[None]]
 
 log = logging.getLogger(__name__)
 

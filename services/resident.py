@@ -15,10 +15,10 @@ to the last; each is one line of JSON, and an object with a `kind`:
              {"kind": "failed/1", "error": "NoSuchStream", "message": "..."}
              {"kind": "declined/1", "reason": "..."}   the client is to see for itself
 
-Whoever closes its side takes its question back, if it still waits. Questions are answered one
-after another, in a thread that no client can keep waiting; and no client is waited for longer
-than the limits below. Back-tests, which may take long, have a thread of their own, and end when
-nobody listens any more.
+Whoever closes its side takes its request back: what waits is not begun, and what is being written
+ends with its next word. As many questions are answered together as the model takes
+(`services.turns`), in threads that no client can keep waiting; and no client is waited for longer
+than the limits below. Back-tests, which may take long, have a thread of their own.
 """
 
 import asyncio
@@ -53,12 +53,15 @@ from services.settings import Settings
 from services.wiring import now_at
 from streaming.messages import Message
 
-MAX_CLIENTS = 16
+MAX_CLIENTS = 256
+MAX_WAITING = 15  # questions beyond those that are being answered
+MAX_BACK_TESTS = 2  # of which one runs
 MAX_REQUEST_BYTES = 256 * 1024
 REQUEST_S = 5.0  # for a request to come
 SEND_S = 10.0  # for a reply to be read
 GREET_S = 0.1  # for whoever came just before a stop to be told of it
 SILENCE_S = 120.0  # after which a client believes that the service hangs
+TOO_MANY = "too many questions at once"
 ADDRESS_BYTES = 107  # what fits into the address of a socket
 
 log = logging.getLogger(__name__)
@@ -68,13 +71,17 @@ Respond = Callable[[Request, OnText], Result]
 
 
 class Resident:
-    """Replies to requests through the socket of a data directory that this process holds."""
+    """Replies to requests through the socket of a data directory that this process holds.
+
+    `at_once`: how many questions are answered together.
+    """
 
     def __init__(
         self,
         settings: Settings,
         respond: Respond,
         *,
+        at_once: int = 1,
         on_listening: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
@@ -82,8 +89,8 @@ class Resident:
         self._on_listening = on_listening
         self._stop = threading.Event()
         self._clients: set[asyncio.Task[None]] = set()
-        self._answering = ThreadPoolExecutor(1, thread_name_prefix="answer")
-        self._trying = ThreadPoolExecutor(1, thread_name_prefix="back-test")
+        self._answering = BoundedPool("answer", at_once=at_once, most=at_once + MAX_WAITING)
+        self._trying = BoundedPool("back-test", at_once=1, most=MAX_BACK_TESTS)
 
     def run(self, stop: threading.Event) -> None:
         """Reply until `stop` is set; then finish the answer that is being given, and no other."""
@@ -107,8 +114,8 @@ class Resident:
         self._on_listening()
         await asyncio.to_thread(self._stop.wait)
         self._settings.socket_path.unlink(missing_ok=True)  # from here on nobody comes
-        await asyncio.to_thread(self._answering.shutdown)
-        await asyncio.to_thread(self._trying.shutdown)
+        await asyncio.to_thread(self._answering.close)
+        await asyncio.to_thread(self._trying.close)
         await asyncio.sleep(GREET_S)
         if self._clients:
             await asyncio.wait(self._clients, timeout=SEND_S)
@@ -129,7 +136,7 @@ class Resident:
 
     async def _reply_to(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._clients) > MAX_CLIENTS:
-            await _send(writer, Declined(reason="too many questions at once"))
+            await _send(writer, Declined(reason=TOO_MANY))
             return
         try:
             request = await _request_from(reader)
@@ -149,7 +156,9 @@ class Resident:
             return reader.at_eof() or writer.is_closing()
 
         pool = self._trying if isinstance(request, BackTestRequest) else self._answering
-        pool.submit(self._answer, request, is_gone, tell)
+        if not pool.takes(lambda: self._answer(request, is_gone, tell)):
+            await _send(writer, Declined(reason=TOO_MANY))
+            return
         while isinstance(reply := await replies.get(), Said):
             await _send(writer, reply)
         await _send(writer, reply)
@@ -175,7 +184,8 @@ class Resident:
         """Reply, in a thread that answers. `tell` neither waits nor raises."""
 
         def say(piece: str) -> None:
-            if isinstance(request, BackTestRequest) and (self._stop.is_set() or is_gone()):
+            is_to_stop = isinstance(request, BackTestRequest) and self._stop.is_set()
+            if is_to_stop or is_gone():
                 raise AnswerBrokenOff
             tell(Said(text=piece))
 
@@ -189,6 +199,25 @@ class Resident:
         except Exception as error:  # the top of the thread that answers: the next one is served
             log.error("a question failed: %s", error, exc_info=error)
             tell(Failed.of(AnswerFailed(reason=repr(error))))
+
+
+class BoundedPool:
+    """Threads that answer so many requests at once, while others wait, and no more than `most`."""
+
+    def __init__(self, name: str, *, at_once: int, most: int) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix=name)
+        self._room = threading.BoundedSemaphore(most)
+
+    def takes(self, answer: Callable[[], None]) -> bool:
+        """Have a request answered when its turn comes; False where too many wait."""
+        if not self._room.acquire(blocking=False):
+            return False
+        self._threads.submit(answer).add_done_callback(lambda done: self._room.release())
+        return True
+
+    def close(self) -> None:
+        """Take no more, and wait until all that was taken is answered."""
+        self._threads.shutdown()
 
 
 def ask_service(settings: Settings, request: Request, *, on_text: OnText) -> Result | None:
@@ -217,10 +246,10 @@ def ask_service(settings: Settings, request: Request, *, on_text: OnText) -> Res
 def _replies(path: Path, request: Request) -> Iterator[Reply]:
     """The replies of a service, up to where it breaks off; none where there is no service."""
     try:
-        with socket.socket(socket.AF_UNIX) as connection, _address(path) as address:
+        with socket.socket(socket.AF_UNIX) as connection, address_of(path) as address:
             connection.settimeout(SILENCE_S)
             connection.connect(address)
-            connection.sendall(_line(request))
+            connection.sendall(line_of(request))
             with connection.makefile("rb") as lines:
                 replies = map(REPLY.validate_json, lines)
                 while (reply := next(replies, None)) is not None:
@@ -234,7 +263,7 @@ def _listening(path: Path) -> socket.socket:
     path.unlink(missing_ok=True)  # whoever held the data directory before was killed
     listening = socket.socket(socket.AF_UNIX)
     try:
-        with _address(path) as address:
+        with address_of(path) as address:
             listening.bind(address)
         path.chmod(0o600)
         listening.listen(MAX_CLIENTS)
@@ -245,7 +274,7 @@ def _listening(path: Path) -> socket.socket:
 
 
 @contextmanager
-def _address(path: Path) -> Generator[str]:
+def address_of(path: Path) -> Generator[str]:
     """The path, or where it is too long for an address, a short one by way of its open folder."""
     if len(os.fsencode(path)) <= ADDRESS_BYTES:
         yield str(path)
@@ -273,10 +302,10 @@ async def _request_from(reader: asyncio.StreamReader) -> Request:
 
 
 async def _send(writer: asyncio.StreamWriter, reply: Message) -> None:
-    writer.write(_line(reply))
+    writer.write(line_of(reply))
     async with asyncio.timeout(SEND_S):
         await writer.drain()
 
 
-def _line(message: Message) -> bytes:
+def line_of(message: Message) -> bytes:
     return message.model_dump_json().encode() + b"\n"

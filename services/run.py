@@ -40,7 +40,7 @@ from services.settings import Settings
 from services.starting import Starting, Stopped
 from services.threads import repeated
 from services.told_weights import Telling, WeightsBook, looked_after
-from services.turns import Turns
+from services.turns import turn_at
 from services.weights import Weights
 from services.wiring import (
     LoadEngine,
@@ -246,7 +246,7 @@ def answer_from(
         resident = resident_of(
             *(alone.parts, lambda: weights.now),
             look=weights.look,
-            turn=Turns().turn,
+            turn=turn_at(alone.parts.stores.settings),
             on_listening=lambda: alone.readiness.has("service"),
         )
         with repeated("follow", lambda: weights.now.other(), every_s=FOLLOW_EVERY_S):

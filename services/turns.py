@@ -1,9 +1,18 @@
-"""Whose turn it is at the model: that of analysis, or of a person who asks."""
+"""Whose turn it is at the model: that of analysis, or of a person who asks.
+
+A model in this process does one thing at a time, so whoever wants it takes turns. Servers batch
+what comes together, so nobody waits before them but for the engine's own slots
+(`models.model_servers`), which bound what a server is asked at once.
+"""
 
 import threading
 from collections import deque
-from collections.abc import Generator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+from services.settings import Settings
+
+Turn = Callable[[], AbstractContextManager[None]]
 
 
 class Turns:
@@ -30,3 +39,16 @@ class Turns:
             with self._changed:
                 self._waiting.popleft()
                 self._changed.notify_all()
+
+
+def turn_at(settings: Settings) -> Turn:
+    """How the threads of a process wait for the model that the settings name."""
+    return Turns().turn if settings.model_address is None else nullcontext
+
+
+def questions_at_once(settings: Settings) -> int:
+    """How many questions that model is asked together."""
+    from models.model_servers import AT_ONCE  # it brings the HTTP client along
+
+    address = settings.model_address
+    return 1 if address is None else AT_ONCE * len(address.urls)

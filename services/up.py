@@ -42,7 +42,7 @@ from services.settings import Settings
 from services.starting import Starting, Stopped
 from services.threads import Threads, repeated
 from services.told_weights import Telling, WeightsBook, looked_after
-from services.turns import Turns
+from services.turns import turn_at
 from services.weights import Held, Weights
 from services.wiring import (
     LoadEngine,
@@ -189,7 +189,8 @@ class _Whole:
             self._watch_with(decoding, Starting(stop, self._readiness), stop)
 
     def _watch_with(self, decoding: Decoding, starting: Starting, stop: threading.Event) -> None:
-        parts, stores, turns = self._parts, self._parts.stores, Turns()
+        parts, stores = self._parts, self._parts.stores
+        turn = turn_at(stores.settings)
         book = WeightsBook(stores.record.documents, now_at=now_at)
         telling = Telling("up", book, metrics=parts.metrics, readiness=self._readiness)
         weights = Weights(
@@ -206,11 +207,9 @@ class _Whole:
             tracer=parts.metrics.tracer,
         )
         analyst = starting.until_there(
-            "bus", lambda: analyst_of(parts, weights.engine, decoding, turn=turns.turn)
+            "bus", lambda: analyst_of(parts, weights.engine, decoding, turn=turn)
         )
-        keeping = starting.until_there(
-            "bus", lambda: keepers_of(parts, weights.engine, turn=turns.turn)
-        )
+        keeping = starting.until_there("bus", lambda: keepers_of(parts, weights.engine, turn=turn))
         indexer = starting.until_there("bus", lambda: indexer_of(parts, keeper))
         summariser = starting.until_there("bus", lambda: summariser_of(parts))
         self._running.on_ready()
@@ -224,7 +223,7 @@ class _Whole:
             """Read as another process would, so that reading keeps no writer waiting."""
             with opened(stores.settings) as reading:
                 reads = replace(parts, stores=reading)
-                resident_of(reads, serving, look=weights.look, turn=turns.turn).run(stop)
+                resident_of(reads, serving, look=weights.look, turn=turn).run(stop)
 
         beside = [
             self._threads.start(Service.INDEX, indexer.run),

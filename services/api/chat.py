@@ -12,12 +12,12 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Literal, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response, StreamingResponse
 
 from services.api.access import Caller, Viewer
-from services.api.asking import Heard, heard, result_of
+from services.api.asking import Heard, heard, result_of, while_there
 from services.api.clips import places_of
 from services.api.errors import UnknownModel, UnknownVideo
 from services.api.given import Given, GivenHere
@@ -205,7 +205,9 @@ def get_model(name: str, caller: Viewer) -> Model:
     response_model=Completed,
     responses={200: {"content": {EVENTS: {}}}},
 )
-async def complete(asked: Completion, given: GivenHere, caller: Viewer) -> Response | Completed:
+async def complete(
+    asked: Completion, given: GivenHere, caller: Viewer, client: Request
+) -> Response | Completed:
     if asked.model != MODEL:
         raise UnknownModel(asked.model, known=MODEL)
     request = AskRequest(
@@ -220,11 +222,13 @@ async def complete(asked: Completion, given: GivenHere, caller: Viewer) -> Respo
     about = _About(request.answer_id, int(request.asked_at.timestamp()), with_usage=with_usage)
     settings = given.stores.settings
     if not asked.stream:
-        answered = await result_of(settings, request)
+        answered = await result_of(settings, request, client)
         assert isinstance(answered, Answered)
         return about.completed(answered)
     pieces = heard(settings, request)
-    first = await anext(pieces)  # so that what goes wrong before it has a status of its own
+    first = await while_there(
+        client, anext(pieces)
+    )  # so that what goes wrong before it has a status of its own
     events = _events(first, pieces, about)
     return StreamingResponse(events, media_type=EVENTS, headers=EVENT_HEADERS)
 

@@ -7,7 +7,7 @@ at what is yet to come, is not there for it. Paths of webhooks are never given b
 import asyncio
 from typing import Annotated, Any, Self
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
@@ -164,9 +164,11 @@ def add_rule(new: RuleToAdd, response: Response, given: GivenHere, caller: Opera
 
 
 @routes.post("/test", summary="What a rule would have raised; nobody is told")
-async def test_rule(to_test: RuleToTest, given: GivenHere, caller: Viewer) -> BackTested:
+async def test_rule(
+    to_test: RuleToTest, given: GivenHere, caller: Viewer, client: Request
+) -> BackTested:
     request = await asyncio.to_thread(_tested, to_test, given, caller)
-    tried = await result_of(given.stores.settings, request)
+    tried = await result_of(given.stores.settings, request, client)
     assert isinstance(tried, BackTested)
     return tried
 

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel
 
 from services.api.access import Viewer
@@ -23,6 +23,7 @@ class Found(BaseModel):
 
 @routes.get("/v1/search", summary="The clips that resemble a text most")
 async def search(  # noqa: PLR0913 - the parameters of a route
+    client: Request,
     given: GivenHere,
     caller: Viewer,
     q: Annotated[str, Query(description="What to look for, in a few words.")],
@@ -40,6 +41,6 @@ async def search(  # noqa: PLR0913 - the parameters of a route
         limit=limit,
         asked_at=given.now_at(),
     )
-    found = await result_of(stores.settings, request)
+    found = await result_of(stores.settings, request, client)
     assert isinstance(found, FoundClips)
     return Found(clips=[Clip.of(note) for note in found.clips])

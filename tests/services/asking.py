@@ -60,7 +60,10 @@ def until(is_so: Callable[[], bool]) -> None:
 
 
 def listens(settings: Settings) -> bool:
-    with socket.socket(socket.AF_UNIX) as connection, resident._address(settings.socket_path) as at:
+    with (
+        socket.socket(socket.AF_UNIX) as connection,
+        resident.address_of(settings.socket_path) as at,
+    ):
         return connection.connect_ex(at) == 0
 
 
@@ -114,11 +117,12 @@ def service(data: Path, **changes: str) -> "Generator[subprocess.Popen[str]]":
 
 @contextmanager
 def serving(
-    settings: Settings, respond: Callable[[Request, OnText], Result]
+    settings: Settings, respond: Callable[[Request, OnText], Result], *, at_once: int = 1
 ) -> Generator[threading.Event]:
     """A resident in this process; setting the event stops it."""
     stop = threading.Event()
-    thread = threading.Thread(target=Resident(settings, respond).run, args=(stop,))
+    resident = Resident(settings, respond, at_once=at_once)
+    thread = threading.Thread(target=resident.run, args=(stop,))
     thread.start()
     try:
         until(lambda: listens(settings))

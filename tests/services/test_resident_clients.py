@@ -4,12 +4,14 @@ import json
 import logging
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from models.model_servers import AT_ONCE
 from services import resident
 from services.errors import AnswerBrokenOff, AnswerFailed, NoSuchStream, QuestionTooLong
 from services.requests import (
@@ -23,6 +25,7 @@ from services.requests import (
 )
 from services.resident import Declined, Resident, ask_service
 from services.settings import Settings, load_settings
+from services.turns import questions_at_once, turn_at
 from services.wiring import now_at
 from tests.services.alerts.looks import rule
 from tests.services.asking import (
@@ -147,25 +150,46 @@ def test_who_reads_nothing_is_let_go_and_keeps_nobody_waiting(
             assert b"found_clips" not in replies.read()
 
 
-def test_who_leaves_in_the_middle_of_an_answer_keeps_nobody_waiting(bare: Settings) -> None:
-    left, ended = threading.Event(), threading.Event()
+def test_the_answer_of_who_left_ends_with_its_next_word(bare: Settings) -> None:
+    ended = threading.Event()
 
     def respond(request: Request, on_text: OnText) -> Result:
-        if request.text == "long":
-            on_text("once upon ")
-            left.wait(PATIENCE_S)
-            for _ in range(1000):
-                on_text("and then ")
-            ended.set()
+        if request.text == "endless":
+            try:
+                while True:
+                    on_text("and then ")
+                    time.sleep(0.01)
+            finally:
+                ended.set()
         return NOTHING
 
     with serving(bare, respond):
         with connected(bare) as connection, connection.makefile("rb") as replies:
-            connection.sendall(line_of(ask_request("long")))
-            assert b"once upon" in replies.readline()
-        left.set()
+            connection.sendall(line_of(ask_request("endless")))
+            assert b"and then" in replies.readline()
+        assert ended.wait(PATIENCE_S)
         assert ask_service(bare, ask_request(), on_text=print) == NOTHING
-    assert ended.is_set()
+
+
+def test_as_many_are_answered_together_as_the_model_takes(bare: Settings) -> None:
+    together = threading.Barrier(3)
+
+    def respond(request: Request, on_text: OnText) -> Result:
+        together.wait(PATIENCE_S)
+        return NOTHING
+
+    with serving(bare, respond, at_once=3), ThreadPoolExecutor(3) as pool:
+        asked = [pool.submit(ask_service, bare, ask_request(), on_text=print) for _ in range(3)]
+        assert [one.result() for one in asked] == [NOTHING] * 3
+
+
+def test_questions_take_turns_at_a_model_in_process_and_none_at_servers(bare: Settings) -> None:
+    servers = load_settings(data=bare.data, model_url="sglang+http://one:1,http://two:2")
+
+    assert questions_at_once(bare) == 1
+    assert questions_at_once(servers) == 2 * AT_ONCE
+    with turn_at(servers)() as first, turn_at(servers)() as second:
+        assert first is second is None
 
 
 def test_a_question_that_was_taken_back_is_not_begun(bare: Settings) -> None:
@@ -210,11 +234,13 @@ def test_too_many_at_once_are_declined(bare: Settings, monkeypatch: pytest.Monke
         may_end.wait(PATIENCE_S)
         return NOTHING
 
+    monkeypatch.setattr(resident, "MAX_WAITING", 0)
     with serving(bare, respond), connected(bare) as first, first.makefile("rb") as replies:
         first.sendall(line_of(ask_request()))
         assert begun.wait(PATIENCE_S)
-        monkeypatch.setattr(resident, "MAX_CLIENTS", 1)
         assert ask_service(bare, ask_request(), on_text=print) is None
+        monkeypatch.setattr(resident, "MAX_CLIENTS", 1)
+        assert exchanged(bare, b"")["kind"] == "declined/1"
         may_end.set()
         assert json.loads(replies.read())["kind"] == "found_clips/1"
 

@@ -7,7 +7,7 @@ import pytest
 
 from models.engine import ClipTokens
 from models.schemas import Note, Plan
-from services import up
+from services import turns as model_turns
 from services.requests import Answered
 from services.resident import ask_service
 from services.settings import Settings
@@ -62,7 +62,7 @@ def test_a_question_waits_for_one_call_of_analysis_and_no_more(
 ) -> None:
     turns = Turns()
     engine = BusyEngine(turns)
-    monkeypatch.setattr(up, "Turns", lambda: turns)
+    monkeypatch.setattr(model_turns, "Turns", lambda: turns)
     running = Running(captured, lambda settings: engine, until_idle=True)
     service = threading.Thread(target=run_service, args=(running, threading.Event()))
     service.start()

@@ -2,15 +2,18 @@
 
 import json
 import socket
+import threading
 
 import httpx2
 import pytest
 
 from services import serving
 from services.api import limits
+from services.requests import OnText, Request, Result
 from services.settings import Settings
 from tests.services.api.serving import api
-from tests.services.asking import PATIENCE_S
+from tests.services.asking import NOTHING, PATIENCE_S
+from tests.services.asking import serving as answering
 
 LIVE = b"GET /v1/live HTTP/1.1\r\nHost: localhost\r\n"
 ASK = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
@@ -110,3 +113,29 @@ def test_json_that_is_not_called_so_is_not_read(client: httpx2.Client) -> None:
 
     assert reply.status_code == 422
     assert client.get("/v1/streams/door").status_code == 404
+
+
+@pytest.mark.parametrize("in_pieces", [False, True])
+def test_the_question_of_who_hung_up_is_taken_back(settings: Settings, in_pieces: bool) -> None:
+    begun, ended, released = threading.Event(), threading.Event(), threading.Event()
+
+    def respond(request: Request, on_text: OnText) -> Result:
+        try:
+            while not released.wait(0.01):
+                on_text("and then ")
+                begun.set()
+        finally:
+            ended.set()
+        return NOTHING
+
+    body = json.dumps(
+        {"messages": [{"role": "user", "content": "what happened?"}], "stream": in_pieces}
+    ).encode()
+    with answering(settings, respond), api(settings, answers=False) as client:
+        with connected(client) as connection:
+            length = b"Content-Length: %d\r\n\r\n" % len(body)
+            connection.sendall(ASK + AS_JSON + length + body)
+            assert begun.wait(PATIENCE_S)
+        was_taken_back = ended.wait(PATIENCE_S)
+        released.set()
+    assert was_taken_back

@@ -40,7 +40,8 @@ class ModelServer:
         if importlib.util.find_spec("sglang") is None:
             pytest.skip(MISSING)
         checkpoint = Checkpoint(SHIPPED_MODEL)
-        self.store = TokenStore(str(directory / "tokens"))
+        self.tokens = str(directory / "tokens")
+        self.store = TokenStore(self.tokens)
         self.layout_id = checkpoint.layout.layout_id
         self.processor = Processor.from_pretrained(SHIPPED_MODEL, checkpoint.layout)
         self.log = directory / "log"
