@@ -58,7 +58,7 @@ class Caller:
         return visible
 
 
-def caller_of(request: Request, given: GivenHere) -> Caller:
+async def caller_of(request: Request, given: GivenHere) -> Caller:
     """Raises:
     KeyRefused, TooManyRequests, KeysDamaged
     """
@@ -70,7 +70,7 @@ def caller_of(request: Request, given: GivenHere) -> Caller:
 def allowed(role: Role) -> Callable[..., Caller]:
     """What a route depends on that takes at least this role."""
 
-    def checked(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
+    async def checked(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
         if not caller.role.includes(role):
             raise NotAllowed(f"do what takes the role {role}")
         return caller

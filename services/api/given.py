@@ -27,7 +27,7 @@ class Given:
     stop: threading.Event
 
 
-def given_of(request: Request) -> Given:
+async def given_of(request: Request) -> Given:
     given = request.app.state.given
     assert isinstance(given, Given)
     return given
