@@ -35,9 +35,9 @@ from memory.values import StreamSpec, WhenBehind
 from models.layout import StreamLayout
 from services.behind import BackPressure, put_skipped, thinned
 from services.logs import about
-from services.metrics import Metrics, Stage
-from services.patient import PatientRememberer
-from services.progress import note_remembered, remembered_until_ns
+from services.metrics import Budget, Metrics, Stage
+from services.patient import MOST_WAITING, PatientRememberer
+from services.progress import is_recording, note_remembered, remembered_until_ns
 from services.tracing import TraceContext, context_of, continuing
 from services.windows import ClipCollector, CollectedClip
 from streaming import bus
@@ -317,7 +317,8 @@ class Analyst:
         while watched.complete:
             clip = watched.complete[0]
             assert watched.epoch_at is not None, "frames come from segments, which tell the epoch"
-            self._rememberer.remember(clip, epoch_at=watched.epoch_at)
+            with self._metrics.spending(Budget.CLIP_SECONDS, allowed_s=self._clip_allowed_s()):
+                self._rememberer.remember(clip, epoch_at=watched.epoch_at)
             del watched.complete[0]
         self._note_remembered(watched)
 
@@ -326,6 +327,16 @@ class Analyst:
         clip = watched.collector.so_far
         if clip is not None and watched.epoch_at is not None:
             self._rememberer.glimpse(watched.spec, clip, epoch_at=watched.epoch_at)
+
+    def _clip_allowed_s(self) -> float:
+        """How long a clip may take, so that the cameras of this process are kept up with."""
+        cameras = [
+            watched
+            for share in self._shares.values()
+            for watched in share.watched.values()
+            if not is_recording(watched.spec)
+        ]
+        return self._sampling.policy.clip_length_ns / NS_PER_S / max(1, len(cameras))
 
     def _make_up(self) -> None:
         """Write notes that wait or were set aside, if the model can be asked again."""
@@ -338,7 +349,9 @@ class Analyst:
                 self._note_remembered(watched)
 
     def _note_remembered(self, watched: Watched) -> None:
-        self._metrics.unwritten(len(self._rememberer))
+        waiting = len(self._rememberer)
+        self._metrics.unwritten(waiting)
+        self._metrics.budget(Budget.WAITING_NOTES, used=waiting, allowed=MOST_WAITING)
         done_ns = watched.collector.done_ns
         waits_from_ns = self._rememberer.waits_from_ns(watched.spec.stream_id)
         until_ns = done_ns if waits_from_ns is None else min(done_ns, waits_from_ns)

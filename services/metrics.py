@@ -8,7 +8,7 @@ that is forgotten takes its time series along (`keep_streams`).
 
 import platform
 import time
-from collections.abc import Collection, Generator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from importlib import metadata
@@ -59,6 +59,15 @@ class Drop(StrEnum):
 
     LOST_PACKET = "dropped packet"
     DAMAGED_PACKET = "damaged packet"
+
+
+class Budget(StrEnum):
+    """What there is only so much of, with its unit."""
+
+    CLIP_SECONDS = "clip_seconds"
+    WAITING_NOTES = "waiting_notes"
+    FOOTAGE_BYTES = "footage_bytes"
+    REQUESTS = "requests"
 
 
 class Metrics:
@@ -128,6 +137,8 @@ class Metrics:
         self._request_s = self._histogram(
             "http_request_seconds", "Time that a reply of the HTTP API took", "route", "method"
         )
+        self._used = self._gauge("budget_used", "How much of a budget is used", "of")
+        self._allowed = self._gauge("budget_allowed", "How much of it there is", "of")
         self._infos: dict[str, Info] = {}
         self._by_stream: tuple[MetricWrapperBase, ...] = (
             *(self._clips, self._gaps, self._lost, self._drops, self._shed),
@@ -225,6 +236,24 @@ class Metrics:
 
     def worker_restarted(self) -> None:
         self._restarts.inc()
+
+    def budget(self, of: Budget, *, used: float, allowed: float) -> None:
+        self._used.labels(of).set(used)
+        self._allowed.labels(of).set(allowed)
+
+    def budget_asked(self, of: Budget, used: Callable[[], float], *, allowed: float) -> None:
+        """The same of one whose use changes by itself; it is asked for with the rest."""
+        self._used.labels(of).set_function(used)
+        self._allowed.labels(of).set(allowed)
+
+    @contextmanager
+    def spending(self, of: Budget, *, allowed_s: float) -> Generator[None]:
+        """Time what there is only so much time for."""
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.budget(of, used=time.perf_counter() - began_s, allowed=allowed_s)
 
     def model(self, engine: Engine) -> None:
         """Say which model this process has loaded."""

@@ -13,11 +13,12 @@ from memory.values import StreamSpec
 from services.actions import Action, action_for
 from services.following import FOLLOWED
 from services.locks import Service
+from services.metrics import Budget
 from services.parts import Parts
 from services.progress import StreamProgress, is_recording, progress_of
 from services.readiness import Readiness
 from streaming.bus import lag
-from streaming.errors import BusError
+from streaming.errors import BusError, FootageError
 from streaming.messages import NS_PER_S, TOPIC_SEGMENTS
 from streaming.progress import StreamState
 
@@ -42,6 +43,7 @@ class Observer:
         self._readiness = readiness
         self._followed = [(topic, group) for topic, group in FOLLOWED if group in services]
         self._tells_streams = bool({Service.CAPTURE, Service.ANALYSE} & set(services))
+        self._has_footage = Service.CAPTURE in services
         self._now_at = now_at
 
     def look(self) -> None:
@@ -52,6 +54,8 @@ class Observer:
             self._note("bus", error)
         else:
             self._readiness.has("bus")
+        if self._has_footage:
+            self._look_at_disk()
         try:
             self._look_at_record()
         except StoreError as error:
@@ -66,6 +70,16 @@ class Observer:
         for topic, group in self._followed:
             committed = bus.committed(topic, group=group)
             metrics.lag(topic, group, lag(bus.bounds(topic), committed))
+
+    def _look_at_disk(self) -> None:
+        try:
+            disk = self._parts.stores.footage.disk()
+        except FootageError as error:
+            log.debug("footage: %s", error)  # capture says so, and has a gap
+            return
+        if disk is not None:
+            used, allowed = disk.used_bytes, disk.usable_bytes
+            self._parts.metrics.budget(Budget.FOOTAGE_BYTES, used=used, allowed=allowed)
 
     def _look_at_record(self) -> None:
         record, metrics = self._parts.stores.record, self._parts.metrics

@@ -44,6 +44,14 @@ class StoredSegment:
     size_bytes: int
 
 
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk with footage: what of it is used, by whatever, and how much may be."""
+
+    used_bytes: int
+    usable_bytes: int
+
+
 class FootageStore:
     """Segments of all streams."""
 
@@ -146,6 +154,22 @@ class FootageStore:
         """How much is stored, of one stream or of all."""
         streams = [stream_id] if stream_id else [self._name(path) for path in self._children("")]
         return sum(segment.size_bytes for stream in streams for segment in self.segments(stream))
+
+    def disk(self) -> Disk | None:
+        """How full the disk is; None where it is none of this machine, or nothing is stored yet.
+
+        Raises:
+            FootageUnavailable
+        """
+        if not self._is_local:
+            return None
+        try:
+            disk = shutil.disk_usage(self._root)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise FootageUnavailable(self.url, reason=_reason(error)) from error
+        return Disk(disk.total - disk.free, disk.total - self._reserve_bytes)
 
     def clean(self, stream_id: str) -> int:
         """Remove what an interrupted write left; returns how many files. For the sole writer."""

@@ -38,8 +38,8 @@ class RateLimiter:
         burst: int = BURST,
     ) -> None:
         self._monotonic_ns = monotonic_ns
+        self.burst = burst
         self._per_s = per_s
-        self._burst = burst
         self._buckets: dict[str, _Bucket] = {}
         self._changing = threading.Lock()
 
@@ -51,12 +51,22 @@ class RateLimiter:
         """
         now_ns = self._monotonic_ns()
         with self._changing:
-            bucket = self._buckets.setdefault(name, _Bucket(self._burst, now_ns))
-            filled = bucket.tokens + (now_ns - bucket.filled_ns) / NS_PER_S * self._per_s
-            bucket.tokens, bucket.filled_ns = min(self._burst, filled), now_ns
+            bucket = self._buckets.setdefault(name, _Bucket(self.burst, now_ns))
+            bucket.tokens, bucket.filled_ns = self._left(bucket, now_ns), now_ns
             if bucket.tokens < 1:
                 raise TooManyRequests(retry_after_s=ceil((1 - bucket.tokens) / self._per_s))
             bucket.tokens -= 1
+
+    def used(self) -> float:
+        """How much of its burst the key has used up just now that has used most."""
+        now_ns = self._monotonic_ns()
+        with self._changing:
+            left = [self._left(bucket, now_ns) for bucket in self._buckets.values()]
+        return self.burst - min(left, default=self.burst)
+
+    def _left(self, bucket: _Bucket, now_ns: int) -> float:
+        filled = bucket.tokens + (now_ns - bucket.filled_ns) / NS_PER_S * self._per_s
+        return min(self.burst, filled)
 
 
 class ClientLimits:

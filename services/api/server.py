@@ -13,6 +13,7 @@ from services.api.given import Given
 from services.api.keys import KeyRing
 from services.api.limits import RateLimiter
 from services.health import Face
+from services.metrics import Budget
 from services.serving import bound, url_of
 from services.settings import Settings
 from services.wiring import Stores, now_at
@@ -59,6 +60,8 @@ def serve(
     on_listening: Callable[[], None] = lambda: None,
 ) -> None:
     """Reply until told to stop; then finish what is being replied."""
+    limiter = given.limiter
+    given.face.metrics.budget_asked(Budget.REQUESTS, limiter.used, allowed=limiter.burst)
     uploads.sweep(given.stores.settings)
     serving.serve(app_of(given), listening, given.stop, on_listening=on_listening)
 

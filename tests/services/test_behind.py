@@ -51,6 +51,16 @@ def test_a_backlog_that_waits_is_analysed_whole(camera: Footage) -> None:
     assert gaps_of(settings) == []
 
 
+def test_a_clip_has_its_length_to_be_remembered_in_and_no_more(camera: Footage) -> None:
+    settings, metrics = camera("wait"), Metrics()
+    analyse(settings, clock=at(45), metrics=metrics)
+    text = metrics.exposition().decode()
+
+    assert measured(text, "longwatch_budget_allowed", of="clip_seconds") == 10
+    assert measured(text, "longwatch_budget_used", of="clip_seconds")
+    assert measured(text, "longwatch_budget_used", of="waiting_notes") == 0
+
+
 def test_the_oldest_is_dropped_and_says_so_everywhere(
     camera: Footage, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,6 +22,7 @@ from services.settings import Settings
 from services.wiring import opened, opened_bus, wall_clock
 from streaming.bus import Bus
 from streaming.errors import BusUnavailable
+from streaming.footage import FootageStore
 from tests.services.processes import measured
 
 NOW_AT = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -80,6 +81,24 @@ def test_a_camera_is_behind_by_what_is_not_remembered_yet(parts: Parts) -> None:
 
     assert measured(running, "longwatch_behind_live_seconds", stream="door") == 90
     assert measured(running, "longwatch_lag_messages", group="analyse") is None, "not its own"
+
+
+def test_a_look_finds_how_full_the_disk_is(parts: Parts) -> None:
+    look(parts, Service.CAPTURE)
+    disk, text = parts.stores.footage.disk(), parts.metrics.exposition().decode()
+
+    assert disk is not None
+    assert 0 < disk.used_bytes < disk.usable_bytes
+    allowed = measured(text, "longwatch_budget_allowed", of="footage_bytes")
+    assert allowed == disk.usable_bytes
+    assert measured(text, "longwatch_budget_used", of="footage_bytes")
+
+
+def test_footage_that_is_on_no_disk_of_this_machine_has_no_budget(parts: Parts) -> None:
+    stores = replace(parts.stores, footage=FootageStore("memory://footage"))
+    look(replace(parts, stores=stores), Service.CAPTURE)
+
+    assert "footage_bytes" not in parts.metrics.exposition().decode()
 
 
 def test_what_is_away_is_named(parts: Parts) -> None:

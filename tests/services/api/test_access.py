@@ -11,7 +11,7 @@ from services.api import problems
 from services.api.app import app_of
 from services.api.errors import KeyNeeded, KeysDamaged, TooManyRequests
 from services.api.keys import KeyRing, Role
-from services.api.limits import RateLimiter
+from services.api.limits import BURST, RateLimiter
 from services.api.server import taken
 from services.console import OURS
 from services.health import LIVE, READY
@@ -273,12 +273,26 @@ def test_a_client_may_send_so_many_requests_and_then_so_many_a_second() -> None:
     with pytest.raises(TooManyRequests, match="wait 1 s"):
         limiter.take("one")
     limiter.take("other")
+    assert limiter.used() == 3
 
     now_ns += NS_PER_S
+    assert limiter.used() == 1
     limiter.take("one")
     limiter.take("one")
     with pytest.raises(TooManyRequests):
         limiter.take("one")
+
+
+def test_how_many_requests_are_used_up_is_told(settings: Settings) -> None:
+    with api(settings, answers=False) as client:
+        for _ in range(3):
+            client.get("/v1/models")
+        text = client.get("/metrics").text
+
+    used = measured(text, "longwatch_budget_used", of="requests")
+    assert used is not None
+    assert 0 < used <= BURST
+    assert measured(text, "longwatch_budget_allowed", of="requests") == BURST
 
 
 def test_too_many_requests_are_told_when_to_come_again(settings: Settings) -> None:
