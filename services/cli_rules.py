@@ -1,6 +1,7 @@
 """The command `rule`, with what one does to rules."""
 
 import logging
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from services.alerts.book import ends_of
 from services.alerts.conditions import duration_ns
+from services.alerts.page import page_of
 from services.alerts.rules import (
     COOLDOWN_NS,
     THRESHOLD,
@@ -20,7 +22,7 @@ from services.alerts.rules import (
 )
 from services.cli_alerts import alert_line
 from services.console import Json, Tools, print_json, reported, tools_of
-from services.errors import NoSuchRule
+from services.errors import NoSuchRule, NothingStored, OutputUnusable
 from services.locks import Service, is_running
 from services.logs import log_to
 from services.moments import show_ns
@@ -33,8 +35,12 @@ from services.requests import (
     refuse_early,
 )
 from services.resident import ask_service
+from services.thumbnails import middle_of
 from services.wiring import now_at, opened, rules_of, sealed_sinks
-from streaming.messages import NS_PER_S
+from streaming.errors import FootageMissing, MediaError
+from streaming.messages import NS_PER_S, Alert
+
+MOST_SHOWN = 500  # on a page, which has some 5 MB then
 
 Name = Annotated[str, typer.Argument(help="Name of the rule.")]
 Streams = Annotated[
@@ -191,6 +197,10 @@ def test(  # noqa: PLR0913 - the options of a command
     cooldown: Cooldown = None,
     threshold: Threshold = THRESHOLD,
     schedule: When = None,
+    page: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.html", help="Write a page with a picture of each alert."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Show what a rule would have raised from what is remembered, how often, and at what cost.
@@ -224,16 +234,18 @@ def test(  # noqa: PLR0913 - the options of a command
         )
         with tools.err.status("looking at what is remembered") as status:
             result = back_test_of(tools, request, on_text=status.update)
+        often = (
+            f"{len(result.alerts)} alerts in {show_ns(round(result.watched_s * NS_PER_S))} watched,"
+            f" {result.alerts_a_day:.1f} a day and stream"
+        )
+        if page is not None:
+            write_page(tools, page, request.text, often, result)
     if as_json:
         print_json(result.model_dump(mode="json", exclude={"kind"}))
         return
     for alert in result.alerts:
         say(tools, alert_line(alert))
-    say(
-        tools,
-        f"{len(result.alerts)} alerts in {show_ns(round(result.watched_s * NS_PER_S))} watched,"
-        f" {result.alerts_a_day:.1f} a day and stream",
-    )
+    say(tools, often)
     say(
         tools,
         f"{result.clips} clips: {result.passed_over} claims passed over, {result.judgements} "
@@ -251,6 +263,26 @@ def back_test_of(tools: Tools, request: BackTestRequest, *, on_text: OnText) -> 
             return back_tested(request, stores, engine, on_text=on_text)
     assert isinstance(result, BackTested)
     return result
+
+
+def write_page(tools: Tools, path: Path, sentence: str, summary: str, result: BackTested) -> None:
+    """Write the first alerts of a back-test as a page, and say how many are left out."""
+    shown = result.alerts[:MOST_SHOWN]
+    if len(shown) < len(result.alerts):
+        summary += f"; the first {len(shown)} are shown"
+    with opened(tools.settings) as stores:
+
+        def picture(alert: Alert) -> bytes | None:
+            try:
+                return middle_of(alert.span, stores.record, stores.footage)
+            except (NothingStored, FootageMissing, MediaError):
+                return None
+
+        text = page_of(sentence, summary, shown, picture)
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OutputUnusable(path, reason=error.strerror or str(error)) from error
 
 
 def changed(context: typer.Context, name: str, how: str, *, as_json: bool) -> None:

@@ -26,12 +26,12 @@ from services.errors import NothingStored
 from services.export import export
 from services.moments import show_ns
 from services.streams import span_of
+from services.thumbnails import middle_of
 from streaming.footage import FootageStore
 from streaming.messages import NS_PER_S, SegmentReady, Span, wall_time
 from streaming.moov import media_offset_bytes
 from streaming.rebase import rebased
 from streaming.segments import read_segment
-from streaming.thumbnail import thumbnail
 
 MAX_VIDEO_S = 3600.0
 MAX_PLAYLIST_S = 6 * 3600.0
@@ -56,16 +56,8 @@ routes = APIRouter(tags=["footage"])
     responses={200: {"content": {"image/jpeg": {}}}},
 )
 def clip_thumbnail(clip_id: str, given: GivenHere, caller: Viewer) -> Response:
-    span, footage = note_of(clip_id, given, caller).span, given.stores.footage
-    middle_ns = (span.start_ns + span.end_ns) // 2
-    segments = _segments(given, span)
-    segment = next((one for one in segments if one.span.end_ns > middle_ns), segments[-1])
-    with footage.open_local(segment.uri) as path:
-        picture = thumbnail(
-            path,
-            pts_origin=segment.pts_origin,
-            after_origin_ns=middle_ns - segment.span.start_ns,
-        )
+    span, stores = note_of(clip_id, given, caller).span, given.stores
+    picture = middle_of(span, stores.record, stores.footage)
     return Response(picture, media_type="image/jpeg", headers={"Cache-Control": CACHING})
 
 

@@ -1,12 +1,16 @@
 """The commands `rule` and `alerts`, as people and as programs use them."""
 
+import base64
+import io
 import json
+import re
 import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from memory.feedback import Feedback
@@ -149,6 +153,36 @@ def test_an_alert_is_marked_and_shown_so(settings: Settings) -> None:
     assert unknown.exit_code == 2
     assert json.loads(unknown.stdout)["error"]["kind"] == "NoSuchAlert"
     assert run(settings, "alerts", "mark", first.alert_id, "maybe").exit_code == 2
+
+
+def brightness_of(jpeg: bytes) -> float:
+    with av.open(io.BytesIO(jpeg), "r") as image:
+        return float(next(image.decode(video=0)).to_ndarray(format="gray").mean())
+
+
+def test_a_back_test_is_written_as_a_page_of_pictures(settings: Settings, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    sentence = "a <bright> light shines"
+    tried = run(settings, "rule", "test", sentence, "--cooldown", "0s", "--page", str(page))
+    assert tried.exit_code == 0, tried.output
+
+    text = page.read_text()
+    assert "<h1>a &lt;bright&gt; light shines</h1>" in text
+    assert "cam 0:00:12.000–0:00:15.000" in text
+    pictures = [base64.b64decode(data) for data in re.findall(r'base64,([^"]+)"', text)]
+    brightness = [brightness_of(jpeg) for jpeg in pictures]
+    assert len(brightness) == 2
+    assert min(brightness) > 180, "the middle of what is bright"
+    assert "http" not in text
+
+    with opened(settings) as stores:
+        for segment in stores.record.segments():
+            stores.footage.delete(segment.uri)
+    run(settings, "rule", "test", sentence, "--cooldown", "0s", "--page", str(page))
+    assert page.read_text().count("no picture is stored") == 2
+    nowhere = str(tmp_path / "no" / "page.html")
+    refused = run(settings, "rule", "test", sentence, "--page", nowhere, "--json")
+    assert json.loads(refused.stdout)["error"]["kind"] == "OutputUnusable"
 
 
 def test_an_answer_is_listed_and_marked(settings: Settings) -> None:
