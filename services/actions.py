@@ -5,6 +5,7 @@ from enum import Enum
 from memory import errors as memory
 from models import errors as models
 from services import errors as services
+from services.on_ray import errors as on_ray
 from streaming import errors as streaming
 
 
@@ -91,7 +92,7 @@ ACTIONS: dict[type[Exception], Action] = {
     services.GpuMissing: Action.CRASH,
     services.LayoutChanges: Action.CRASH,
     services.SettingsError: Action.CRASH,
-    services.ShardAway: Action.RETRY,
+    on_ray.ShardAway: Action.RETRY,
     services.WorkerCrashed: Action.CRASH,
 }
 

@@ -19,7 +19,7 @@ from memory.record import Record
 from memory.values import StreamSpec, StreamStatus
 from services import tracing
 from services.actions import Action, action_for
-from services.errors import WorkerCrashed
+from services.errors import SecretUnreadable, WorkerCrashed
 from services.logs import about
 from services.metrics import Drop, Metrics
 from services.progress import PAUSED, captured_until_ns, cursor_of, note_captured, position_of
@@ -105,6 +105,7 @@ class StreamCapture:
     def __init__(
         self, spec: StreamSpec, parts: CaptureParts, announcer: Announcer | None = None
     ) -> None:
+        url = parts.registry.url_of(spec)
         epoch_at = spec.epoch_at or parts.registry.begin(spec)
         self.spec = spec
         self.crash: Exception | None = None
@@ -116,7 +117,7 @@ class StreamCapture:
         self._capture = Capture(
             CapturePlan(
                 stream_id=spec.stream_id,
-                url=parts.registry.url_of(spec),
+                url=url,
                 epoch_at=epoch_at,
                 realtime=spec.realtime,
                 options=parts.registry.options,
@@ -222,6 +223,7 @@ class Supervisor:
         self._parts = parts
         self._announcer = Announcer(parts.record, parts.bus, parts.metrics.tracer)
         self._captures: dict[str, StreamCapture] = {}
+        self._locked_out: dict[str, tuple[datetime, str]] = {}
 
     @property
     def captures(self) -> list[StreamCapture]:
@@ -273,11 +275,26 @@ class Supervisor:
                     del self._captures[name]
         for name in specs.keys() - self._captures.keys():
             if name not in paused and not specs[name].is_backfill:
-                self._captures[name] = StreamCapture(specs[name], self._parts, self._announcer)
+                self._begin(specs[name])
             elif name in paused and not is_let_go(self._parts.record.status(name)):
                 let_go = CaptureStatus(state=StreamState.PAUSED, detail=LET_GO)
                 status = shown_status(let_go, self._parts.registry.now_at())
                 self._parts.record.set_status(name, status)
+
+    def _begin(self, spec: StreamSpec) -> None:
+        """Capture a stream; where its credentials cannot be opened, the next look may do so."""
+        name = spec.stream_id
+        try:
+            self._captures[name] = StreamCapture(spec, self._parts, self._announcer)
+            self._locked_out.pop(name, None)
+        except SecretUnreadable as error:
+            told = (spec.added_at, str(error))
+            if self._locked_out.get(name) != told:
+                log.error("%s", error, extra=about(stream_id=name))
+                failed = CaptureStatus(state=StreamState.FAILED, detail=str(error))
+                status = shown_status(failed, self._parts.registry.now_at())
+                self._parts.record.set_status(name, status)
+                self._locked_out[name] = told
 
 
 def catalogue(record: Record, message: CaptureMessage) -> None:

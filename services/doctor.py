@@ -22,7 +22,7 @@ from services.model_address import ModelAddress, ServedBy
 from services.promoted import served_model, serving_promotion
 from services.settings import SHIPPED_MODEL, Settings
 from services.told_weights import WeightsBook
-from services.wiring import kafka, model_servers, now_at, open_record
+from services.wiring import kafka, model_servers, now_at, open_record, secrets_of
 from streaming.errors import BusEngineMissing, BusError, NvdecUnavailable
 from streaming.nvdec import open_nvdec
 
@@ -257,6 +257,17 @@ def _data(settings: Settings) -> Iterator[Check]:
         names = "" if running == set(Service) else f": {', '.join(sorted(running))}"
         yield Check("service", Health.OK, f"running{names}" if running else "not running")
         yield from _weights(settings) if running else ()
+    yield _secrets(settings)
+
+
+def _secrets(settings: Settings) -> Check:
+    """Where the key is that credentials are sealed with, and whether it opens them."""
+    name, secrets = "secret key", secrets_of(settings)
+    if unreadable := secrets.unreadable():
+        found = f"{secrets.where}; cannot open {', '.join(one.name for one in unreadable)}"
+        remedy = "give back the key that sealed them, or add them again"
+        return Check(name, Health.WARNING, f"{found}: {unreadable[0].reason}", remedy)
+    return Check(name, Health.OK, f"{secrets.where}; credentials: {len(secrets.names())}")
 
 
 def _weights(settings: Settings) -> Iterator[Check]:

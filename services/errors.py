@@ -29,6 +29,7 @@ ServiceError
 │   └── DataDirectoryEmpty      nothing was ever remembered there
 ├── SettingsError               a setting that cannot be used
 │   └── WebhookUnsigned         a webhook, and no secret to sign it with
+├── SecretUnreadable            credentials that cannot be opened
 ├── ModelUnavailable            the model that the settings name cannot be loaded
 │   └── GpuMissing              on a GPU, because there is none
 ├── LayoutChanges               weights that a service cannot take over while it runs
@@ -37,11 +38,6 @@ ServiceError
 │   └── ModelServerFailed       it cannot start, or go on
 ├── NoSuchFiles                 nothing to take in is there
 ├── AddressUnusable             nothing can listen where a service is told to
-├── ClusterError
-│   ├── ClusterEngineMissing    Ray is not installed
-│   ├── ClusterUnreachable      there is no Ray cluster where one is looked for
-│   ├── ClusterFailed           it cannot do, or go on with, what it was given
-│   └── ShardAway               a part of the index cannot be searched just now
 ├── ExportError
 │   ├── NothingStored           no footage of the range is kept
 │   ├── PictureChanges          the range holds pictures that one file cannot hold
@@ -250,6 +246,16 @@ class WebhookUnsigned(SettingsError):
         super().__init__("webhooks are signed; set LONGWATCH_WEBHOOK_SECRET, here and there")
 
 
+class SecretUnreadable(ServiceError):
+    def __init__(self, name: str, *, reason: str) -> None:
+        super().__init__(
+            f"the credentials of {name} cannot be opened: {reason}; give the key back that sealed "
+            "them, or add it again as it was added"
+        )
+        self.name = name
+        self.reason = reason
+
+
 class ModelUnavailable(ServiceError):
     def __init__(self, where: str, *, reason: str) -> None:
         super().__init__(f"model {where} cannot be loaded ({reason}); see: longwatch doctor")
@@ -303,39 +309,6 @@ class AddressUnusable(ServiceError):
     def __init__(self, address: str, *, option: str, reason: str) -> None:
         super().__init__(f"nothing can listen at {address} ({reason}); give another {option}")
         self.address = address
-        self.reason = reason
-
-
-class ClusterError(ServiceError):
-    """The Ray cluster cannot be used."""
-
-
-class ClusterEngineMissing(ClusterError):
-    def __init__(self) -> None:
-        super().__init__(
-            "Ray is not installed; run: pip install -c constraints.txt '.[ray]', or leave out --on"
-        )
-
-
-class ClusterUnreachable(ClusterError):
-    def __init__(self, address: str, *, reason: str) -> None:
-        super().__init__(f"no Ray cluster at {address} ({reason}); see: ray status")
-        self.address = address
-        self.reason = reason
-
-
-class ClusterFailed(ClusterError):
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"the Ray cluster cannot go on ({reason}); see: ray status")
-        self.reason = reason
-
-
-class ShardAway(ClusterError):
-    def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"a shard of the index cannot be searched ({reason}); it is started anew where there "
-            "is room, so try again, and see: ray status"
-        )
         self.reason = reason
 
 

@@ -89,6 +89,7 @@ def supervisor_of(parts: Parts, *, stood_in: Collection[Service]) -> Supervisor:
     The caller is the only capture, and those of `stood_in` run nowhere else.
     """
     stores = parts.stores
+    stores.secrets.seal_all()
     finish_forgetting(everything(stores, stood_in))
     for spec in stores.record.streams():
         stores.record.set_cursor(cursor_of(PAUSED, spec), 0)

@@ -1,21 +1,20 @@
 """The streams that are watched: added by a person, found by capture, in this process or another.
 
 The record holds each stream's name and its URL without credentials. Where there are any, the whole
-URL lies beside it in a file that only its owner may read, so that the record, and whatever is
-printed, can be shown to anybody.
+URL is sealed beside it, so that the record, and whatever is printed, can be shown to anybody.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
-from memory.errors import StreamExists, UnknownStream, from_os_error
+from memory.errors import StreamExists, UnknownStream
 from memory.record import Record
 from memory.values import StreamSpec, WhenBehind
-from services.errors import BadStreamName, NoSuchStream, StreamNameTaken
-from streaming.sources import SourceOptions, check_source, open_source, parse_source, redact
+from services.errors import BadStreamName, NoSuchStream, SecretUnreadable, StreamNameTaken
+from services.secrets import Secrets
+from streaming.sources import HIDDEN, SourceOptions, check_source, open_source, parse_source, redact
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 LONGEST_NAME = 64
@@ -39,7 +38,7 @@ class Registry:
     def __init__(
         self,
         record: Record,
-        credentials: Path,
+        secrets: Secrets,
         *,
         now_at: Callable[[], datetime],
         options: SourceOptions,
@@ -47,17 +46,22 @@ class Registry:
         """`options` are how sources are opened, by whoever opens them."""
         self.options = options
         self._record = record
-        self._credentials = credentials
+        self._secrets = secrets
         self.now_at = now_at
 
     def add(self, new: NewStream) -> StreamSpec:
         """Register a stream. A file is opened once, so that a bad one is refused at once.
 
+        A stream whose credentials cannot be opened any more gets those that it is added with again.
+
         Raises:
-            BadStreamName, StreamNameTaken, SourceError, MediaError
+            BadStreamName, StreamNameTaken, SourceError, MediaError, SettingsError, StoreError
         """
         if not NAME.fullmatch(new.name):
             raise BadStreamName(new.name)
+        if (held := self._locked_out(new)) is not None:
+            self._secrets.put(new.name, new.url)
+            return held
         if self.has(new.name):
             raise StreamNameTaken(new.name)
         address = check_source(new.url, file_roots=self.options.file_roots)
@@ -76,8 +80,8 @@ class Registry:
             when_behind=new.when_behind,
             is_backfill=new.is_backfill,
         )
-        if spec.url != url:
-            self._seal(new.name, url)
+        if HIDDEN in spec.url:
+            self._secrets.put(new.name, url)
         try:
             self._record.add_stream(spec)
         except StreamExists as error:
@@ -107,23 +111,27 @@ class Registry:
         return epoch_at
 
     def url_of(self, spec: StreamSpec) -> str:
-        """The whole URL, credentials included: for opening, never for showing."""
-        try:
-            return (self._credentials / spec.stream_id).read_text()
-        except FileNotFoundError:
-            return spec.url
-        except OSError as error:
-            raise from_os_error(error, str(self._credentials / spec.stream_id)) from error
+        """The whole URL, credentials included: for opening, never for showing.
+
+        Raises:
+            SecretUnreadable
+        """
+        url = self._secrets.get(spec.stream_id)
+        if url is None and HIDDEN in spec.url:
+            raise SecretUnreadable(spec.stream_id, reason="they are gone")
+        return url or spec.url
 
     def forget_credentials(self, name: str) -> None:
-        (self._credentials / name).unlink(missing_ok=True)
+        self._secrets.delete(name)
 
-    def _seal(self, name: str, url: str) -> None:
-        path = self._credentials / name
+    def _locked_out(self, new: NewStream) -> StreamSpec | None:
+        """The stream that is added again, if its credentials cannot be opened any more."""
+        if not self.has(new.name):
+            return None
+        held = self.stream(new.name)
         try:
-            self._credentials.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(url)
-        except OSError as error:
-            raise from_os_error(error, str(path)) from error
+            if held.url == redact(new.url):
+                self.url_of(held)
+        except SecretUnreadable:
+            return held
+        return None

@@ -19,14 +19,15 @@ from pydantic import (
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from memory.values import WhenBehind
+from services.address import address_of
 from services.errors import SettingsError
 from services.logs import LogFormat
 from services.model_address import ModelAddress, model_address_of
+from services.secrets import keys_of
 from services.signing import secret_of
 
 KAFKA_SERVERS = re.compile(r"[^\s,/@]+:[0-9]+(,[^\s,/@]+:[0-9]+)*")
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
-LAST_PORT = 65_535
 SHIPPED_MODEL = Path(__file__).resolve().parent.parent / "models" / "nano" / "checkpoint"
 _ORIGIN = r"https?://[a-z0-9.-]+(?::\d{1,5})?"
 ORIGINS = re.compile(rf"{_ORIGIN}(?:,{_ORIGIN})*")
@@ -98,6 +99,17 @@ class Settings(BaseSettings):
         default=None,
         description="Redis server that holds the record, as a redis://, rediss:// or unix:// URL; "
         "?prefix=NAME: tells records on one server apart. Default: SQLite, DATA/record.sqlite",
+    )
+
+    secret_key: SecretStr | None = Field(
+        default=None,
+        description="Key that seals users and passwords of cameras and brokers on the disk: the "
+        "base64 of 32 bytes; with commas between several, of which the first one seals. "
+        "Default: the one in LONGWATCH_SECRET_KEY_FILE",
+    )
+    secret_key_file: Path | None = Field(
+        default=None,
+        description="File of that key, which is made where there is none. Default: DATA/secret.key",
     )
 
     camera_ca_file: Path | None = Field(
@@ -203,6 +215,14 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with redis://, rediss:// or unix://")
         return redis
 
+    @field_validator("secret_key")
+    @classmethod
+    def _must_be_keys(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is None or not key.get_secret_value():
+            return None
+        keys_of(key.get_secret_value())
+        return key
+
     @field_validator("webhook_secret")
     @classmethod
     def _must_be_a_secret(cls, secret: SecretStr | None) -> SecretStr | None:
@@ -298,6 +318,11 @@ class Settings(BaseSettings):
         return self.data / "credentials"
 
     @property
+    def secret_key_path(self) -> Path:
+        """Where the key is kept that the settings do not hold."""
+        return self.secret_key_file or self.data / "secret.key"
+
+    @property
     def allowed_roots(self) -> tuple[Path, ...] | None:
         """Below which files may be watched, what was uploaded among them; None: any."""
         if self.file_roots is None:
@@ -348,18 +373,6 @@ class Telemetry(BaseSettings):
 
 def load_telemetry() -> Telemetry:
     return Telemetry()
-
-
-def address_of(text: str) -> tuple[str, int]:
-    """HOST:PORT as its two parts; an empty host is every address of the machine.
-
-    Raises:
-        ValueError
-    """
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > LAST_PORT:
-        raise ValueError("it must be HOST:PORT, such as 127.0.0.1:9100")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def load_settings(**overrules: Any) -> Settings:

@@ -33,6 +33,7 @@ from services.errors import (
 from services.model_address import ModelAddress, ServedBy
 from services.promoted import served_model
 from services.registry import Registry
+from services.secrets import Secrets
 from services.settings import Settings, load_telemetry
 from services.tracing import CarryingTracer, Tracer
 from streaming.bus import Bus
@@ -159,6 +160,7 @@ class Stores:
     settings: Settings
     record: Record
     registry: Registry
+    secrets: Secrets
     footage: FootageStore
     tokens: TokenStore
 
@@ -170,7 +172,7 @@ def rules_of(stores: Stores) -> RuleBook:
 
 def sealed_sinks(stores: Stores) -> SealedSinks:
     """Addresses of who is told by rules, where the record must not have them."""
-    return SealedSinks(stores.settings.credentials_path)
+    return SealedSinks(stores.secrets)
 
 
 @contextmanager
@@ -186,24 +188,35 @@ def opened(settings: Settings, *, make: bool = False) -> Generator[Stores]:
         settings.data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataDirectoryUnusable(settings.data, reason=reason_of(error)) from error
-    record = open_record(settings)
+    record, secrets = open_record(settings), secrets_of(settings)
     try:
         yield Stores(
             settings=settings,
             record=record,
             registry=Registry(
                 record,
-                settings.credentials_path,
+                secrets,
                 now_at=now_at,
                 options=SourceOptions(
                     ca_file=settings.camera_ca_file, file_roots=settings.allowed_roots
                 ),
             ),
+            secrets=secrets,
             footage=FootageStore(settings.footage),
             tokens=TokenStore(settings.tokens),
         )
     finally:
         record.close()
+
+
+def secrets_of(settings: Settings) -> Secrets:
+    """Credentials of cameras, and of who is told of alerts."""
+    key = settings.secret_key
+    return Secrets(
+        settings.credentials_path,
+        key=None if key is None else key.get_secret_value(),
+        key_file=settings.secret_key_path,
+    )
 
 
 def open_record(settings: Settings) -> Record:

@@ -81,6 +81,8 @@ DEFAULT_RATE = Fraction(25)
 MPEG_CLOCK = Fraction(1, 90_000)
 MAX_DAMAGED_READS = 1000
 
+HIDDEN = "***"  # what a URL has in place of a secret
+
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^@:/?#]*)(:\d+)?")
 _SECRET = re.compile(
@@ -97,8 +99,8 @@ def redact(url: str) -> str:
         return url
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     if not _HOST_AND_PORT.fullmatch(authority) and "@" in rest:
-        rest = "***@" + rest.rpartition("@")[2]  # a password may hold any sign, even / and @
-    return head + separator + _SECRET.sub(r"\1***", rest)
+        rest = f"{HIDDEN}@" + rest.rpartition("@")[2]  # a password may hold any sign, even / and @
+    return head + separator + _SECRET.sub(rf"\1{HIDDEN}", rest)
 
 
 @dataclass(frozen=True, slots=True)

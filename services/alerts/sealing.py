@@ -1,31 +1,30 @@
 """Addresses of who is told, where they hold a secret: outside the record, as those of cameras are.
 
-The whole address, with a broker's user or a webhook's path, lies in a file that only its owner may
-read. The record has it without these, and the name of the file after `#`.
+The whole address, with a broker's user or a webhook's path, is sealed. The record has it without
+these, and the name that it is sealed under after `#`.
 """
 
 from collections.abc import Collection
-from pathlib import Path
 
-from memory.errors import from_os_error
 from services.alerts.rules import Rule
 from services.alerts.sinks import Sink, parse_sink
-from services.errors import BadRule, NotDelivered
+from services.errors import BadRule, NotDelivered, SecretUnreadable
+from services.secrets import Secrets
 
 PREFIX = "to."  # no name of a stream has a dot
 
 
 class SealedSinks:
-    """Addresses in a folder, by rule. Safe to call from several processes."""
+    """Addresses among the secrets, by rule. Safe to call from several processes."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, secrets: Secrets) -> None:
+        self._secrets = secrets
 
     def seal(self, rule: Rule) -> Rule:
         """The rule as the record may have it.
 
         Raises:
-            BadRule, StoreError
+            BadRule, SettingsError, StoreError
         """
         to = [self._sealed(sink, f"{rule.rule_id}.{n}") for n, sink in enumerate(rule.sinks, 1)]
         return rule.model_copy(update={"to": tuple(to)})
@@ -38,11 +37,15 @@ class SealedSinks:
         """
         if sink.sealed_as is None:
             return sink
+        remedy = "remove the rule and add it again"
         try:
-            return parse_sink(self._path(sink.sealed_as).read_text())
-        except OSError as error:
-            reason = "its address cannot be read from credentials/; add the rule again"
+            whole = self._secrets.get(PREFIX + sink.sealed_as)
+        except SecretUnreadable as error:
+            reason = f"its address cannot be opened: {error.reason}; give the key back, or {remedy}"
             raise NotDelivered(sink.shown, reason=reason) from error
+        if whole is None:
+            raise NotDelivered(sink.shown, reason=f"its address is gone; {remedy}")
+        return parse_sink(whole)
 
     def keep_only(self, rule_ids: Collection[str], *, since_s: float) -> int:
         """Delete the addresses of other rules from before a time, and say how many there were.
@@ -50,13 +53,13 @@ class SealedSinks:
         Those of a rule that is being added are there before the rule is.
         """
         gone = [
-            path
-            for path in self._folder.glob(f"{PREFIX}*")
-            if path.name.removeprefix(PREFIX).rpartition(".")[0] not in rule_ids
-            and path.stat().st_mtime < since_s
+            name
+            for name in self._secrets.names(until_s=since_s)
+            if name.startswith(PREFIX)
+            and name.removeprefix(PREFIX).rpartition(".")[0] not in rule_ids
         ]
-        for path in gone:
-            path.unlink(missing_ok=True)
+        for name in gone:
+            self._secrets.delete(name)
         return len(gone)
 
     def _sealed(self, sink: Sink, name: str) -> str:
@@ -64,15 +67,5 @@ class SealedSinks:
             raise BadRule("what such an address has after # is ours; write it whole")
         if not sink.is_secret:
             return sink.text
-        path = self._path(name)
-        try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            path.unlink(missing_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(sink.text)
-        except OSError as error:
-            raise from_os_error(error, str(path)) from error
+        self._secrets.put(PREFIX + name, sink.text)
         return sink.sealed(name)
-
-    def _path(self, name: str) -> Path:
-        return self._folder / f"{PREFIX}{name}"

@@ -16,8 +16,8 @@ from pydantic import TypeAdapter
 from services.archive import ArchiveFile, Taken
 from services.backfill import Backfill, opened_backfill
 from services.console import OURS
-from services.errors import ClusterFailed
 from services.on_ray.cluster import Placement, connected
+from services.on_ray.errors import ClusterFailed
 from services.settings import Settings
 from services.wiring import LoadEngine, Stores, opened
 

@@ -14,13 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from services.errors import (
-    ClusterEngineMissing,
-    ClusterUnreachable,
-    GpuMissing,
-    SettingsError,
-    reason_of,
-)
+from services.errors import GpuMissing, SettingsError, reason_of
+from services.on_ray.errors import ClusterEngineMissing, ClusterUnreachable
 from services.settings import Settings
 from services.wiring import LoadEngine, WatchingEngine
 

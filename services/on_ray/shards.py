@@ -16,11 +16,11 @@ from memory.shards import Shard, shards
 from memory.values import Hit, Vector
 from models.engine import Engine
 from services.console import OURS, console_of
-from services.errors import ShardAway
 from services.index import FollowedIndex
 from services.locks import Service
 from services.logs import log_to
 from services.on_ray.cluster import Placement, connected, first_line, must_share, placed
+from services.on_ray.errors import ShardAway
 from services.parts import Index
 from services.run import Alone, answer_from
 from services.settings import Settings

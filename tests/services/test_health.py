@@ -11,11 +11,11 @@ from collections.abc import Iterator
 import pytest
 
 from services import serving
+from services.address import address_of
 from services.errors import AddressUnusable
 from services.health import LIVE, METRICS, READY, Face, Reply, listening
 from services.metrics import Metrics, Stage
 from services.readiness import STALE_NS, Readiness
-from services.settings import address_of
 from streaming.decode import Decoding
 from tests.services.asking import PATIENCE_S
 from tests.services.processes import measured

@@ -22,6 +22,7 @@ from services.alerts.telling import Messenger
 from services.alerts.webhooks import Webhooks, is_public
 from services.errors import NotDelivered
 from services.metrics import Metrics
+from services.secrets import Secrets
 from services.settings import load_settings
 from services.signing import secret_of
 from services.wiring import now_ms, opened_bus
@@ -58,7 +59,7 @@ class Office:
         self.documents = DictRecord().documents
         self.book = RuleBook(self.documents, now_ns=self.clock)
         webhooks = Webhooks(secret_of(secret), allow_private=private) if secret else None
-        sealed = SealedSinks(Path("credentials"))
+        sealed = SealedSinks(Secrets(Path("credentials"), key=None, key_file=Path("secret.key")))
         self._messenger = Messenger(
             bus, webhooks, MqttPublisher(ca_file), sealed, now_ns=self.clock
         )

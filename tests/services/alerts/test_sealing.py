@@ -8,6 +8,7 @@ import pytest
 from services.alerts.sealing import SealedSinks
 from services.alerts.sinks import parse_sink
 from services.errors import BadRule, NotDelivered
+from services.secrets import Secrets
 from services.settings import Settings, load_settings
 from services.wiring import opened, rules_of
 from tests.services.alerts.looks import in_short, rule
@@ -22,8 +23,12 @@ PLAIN = ("log", "kafka", "mqtt:mqtt://example.com/alerts", "webhook:https://exam
 SECRETS = ("k3y", "t0ken", "us3r", "pa55")
 
 
+def sealed_in(data: Path) -> SealedSinks:
+    return SealedSinks(Secrets(data / "credentials", key=None, key_file=data / "secret.key"))
+
+
 def test_the_record_has_an_address_without_its_secrets(tmp_path: Path) -> None:
-    sealed = SealedSinks(tmp_path / "credentials")
+    sealed = sealed_in(tmp_path)
     kept = sealed.seal(rule(to=(HOOK, *PLAIN, BROKER)))
 
     assert kept.to[1:-1] == PLAIN
@@ -34,12 +39,13 @@ def test_the_record_has_an_address_without_its_secrets(tmp_path: Path) -> None:
     ]
     files = list((tmp_path / "credentials").iterdir())
     assert [oct(file.stat().st_mode & 0o777) for file in files] == ["0o600"] * 2
+    assert not any(secret in file.read_text() for file in files for secret in SECRETS)
     assert oct((tmp_path / "credentials").stat().st_mode & 0o777) == "0o700"
     assert sealed.seal(rule(to=(HOOK, *PLAIN, BROKER))) == kept
 
 
 def test_nobody_names_an_address_that_somebody_else_wrote(tmp_path: Path) -> None:
-    sealed = SealedSinks(tmp_path)
+    sealed = sealed_in(tmp_path)
     kept = sealed.seal(rule(to=(HOOK,)))
 
     with pytest.raises(BadRule, match="after #"):
@@ -47,15 +53,15 @@ def test_nobody_names_an_address_that_somebody_else_wrote(tmp_path: Path) -> Non
 
 
 def test_an_address_that_is_gone_is_said_without_its_secrets(tmp_path: Path) -> None:
-    sealed = SealedSinks(tmp_path)
+    sealed = sealed_in(tmp_path)
     kept = sealed.seal(rule(to=(BROKER,)))
     assert sealed.keep_only([kept.rule_id], since_s=2**40) == 0
     assert sealed.keep_only([], since_s=0) == 0
-    (file,) = tmp_path.iterdir()
+    (file,) = (tmp_path / "credentials").iterdir()
     os.utime(file, (1, 1))
     assert sealed.keep_only([], since_s=2) == 1
 
-    with pytest.raises(NotDelivered, match="add the rule again") as refused:
+    with pytest.raises(NotDelivered, match="remove the rule and add it again") as refused:
         sealed.whole(kept.sinks[0])
     assert "example.com:8883/site/alerts" in str(refused.value)
     assert not any(secret in str(refused.value) for secret in SECRETS)

@@ -10,9 +10,10 @@ import torch
 
 from memory.dump import dump
 from services.console import EXIT_USAGE
-from services.errors import ClusterUnreachable, GpuMissing
+from services.errors import GpuMissing
 from services.on_ray.analyst import AnalysisWorker
 from services.on_ray.cluster import Placement, connected
+from services.on_ray.errors import ClusterUnreachable
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import load_engine, opened

@@ -12,10 +12,10 @@ from memory.shards import ALL
 from memory.spans import whole_stream
 from memory.values import Hit
 from services.console import EXIT_USAGE
-from services.errors import ShardAway
 from services.locks import Service
 from services.on_ray import shards
 from services.on_ray.cluster import Placement, connected
+from services.on_ray.errors import ShardAway
 from services.on_ray.shards import Failed, IndexShard, ShardedIndex
 from services.registry import NewStream
 from services.settings import Settings, load_settings
