@@ -5,7 +5,9 @@ up`, a process of its own, watches them with the shipped model and holds rules a
 something begins, script and server say; when an alert was told, the topic `alerts` says. Of the
 time between, a part goes by until the clip has ended in which it was seen, or what there is of it.
 
-    python -m benchmarks.alert_latency --work DIR [--seconds 180] [--rules 1 5 20] [--cameras 5]
+    python -m benchmarks.alert_latency --work DIR [--seconds 150] [--rules 1 5 20] [--cameras 5]
+
+That takes some ten minutes, after a few for the films, which are rendered once.
 """
 
 import argparse
@@ -162,7 +164,7 @@ def spread(seconds: Sequence[float]) -> dict[str, float] | None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="where the film is kept")
-    parser.add_argument("--seconds", type=float, default=180, help="for which each case is counted")
+    parser.add_argument("--seconds", type=float, default=150, help="for which each case is counted")
     parser.add_argument("--rules", type=int, nargs="+", default=[1, 5, 20])
     parser.add_argument("--cameras", type=int, default=5, choices=range(1, len(WORLD_SEEDS) + 1))
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
