@@ -237,14 +237,20 @@ def bus_rows(bus: Result) -> list[str]:
 
 
 def serving_rows(serving: Result) -> list[str]:
-    """By how many clients ask at once; ratios as they are, also where they are below 1."""
+    """By how many clients ask at once; ratios as they are, also where they are below 1.
+
+    Parts that were not measured yet have no row.
+    """
     by_clients = serving["rows"]
-    shared = [row["sglang_about_one_clip_that_it_has_read"] for row in by_clients]
+    talks = [row["conversation"] for row in by_clients if "conversation" in row]
     ours = [row["rivals"]["sglang"] for row in by_clients]
     first_s = [
         f"{one['first_token_s']['p50']:.2f} s, {one['first_token_s']['p95']:.2f} s" for one in ours
     ]
-    gains = [_rate(one) / _rate(alone) for one, alone in zip(shared, ours, strict=True)]
+    gains = [_rate(talk["clips read before"]) / _rate(talk["new clips"]) for talk in talks]
+    read_before = (
+        f"| answers about two clips, read before beside new ones | {_each(gains)} times | 1 |"
+    )
     clients = " and ".join(str(row["clients"]) for row in by_clients)
     device = serving["device"].upper()
     return [
@@ -254,12 +260,14 @@ def serving_rows(serving: Result) -> list[str]:
             f"| of these, beside {name}, for as many clients "
             f"| {_each(row['times_as_fast_as'][rival]['median'] for row in by_clients)} times | 1 |"
             for rival, name in (
+                ("sglang, sent frames", "sending the frames of each clip"),
                 ("engine", "the engine in process"),
                 ("generate", "batches of `generate`"),
             )
+            if rival in by_clients[0]["times_as_fast_as"]
         ),
         f"| of these, until the first token, p50 and p95 | {'; '.join(first_s)} | – |",
-        f"| of these, where all are about a clip that was read before | {_each(gains)} times | 1 |",
+        *([read_before] if talks else []),
         "| what the HTTP API adds to an answer, median "
         f"| {serving['api']['added_ms']['median']:.1f} ms | 5 ms |",
     ]

@@ -10,14 +10,20 @@ from benchmarks.report import serving_rows
 from benchmarks.serving import (
     ENGINE,
     GENERATE,
+    NEW,
+    PACE,
+    READ,
+    SEED,
+    SENT,
     SERVER,
-    Asked,
-    Generating,
-    Streaming,
     compare,
+    neighbours,
     questions_about,
 )
 from benchmarks.serving_api import api_overhead
+from benchmarks.serving_rivals import Asked, Generating, Streaming
+from models.nano.clips import sampled_pictures
+from models.nano.world import write_script
 from models.transformers_engine import TransformersEngine
 from services.settings import SHIPPED_MODEL
 
@@ -32,14 +38,19 @@ def engine() -> TransformersEngine:
 
 @pytest.fixture(scope="module")
 def questions(engine: TransformersEngine) -> list[Asked]:
-    frames = np.random.default_rng(1).integers(0, 255, (2, 5, 96, 96, 3), np.uint8)
-    clips = [engine.encode(of_one, range(5)).tokens for of_one in frames]
-    return questions_about(clips, engine, QUESTIONS)
+    script = write_script(SEED, duration_s=10, pace=PACE)
+    pictures = sampled_pictures(script, fps=1, size_px=engine.layout.image_size_px)
+    clips = [engine.encode(of_one, range(5)).tokens for of_one in np.split(pictures, 2)]
+    return questions_about(neighbours(clips), engine, QUESTIONS)
 
 
 @pytest.fixture(scope="module")
 def rows(engine: TransformersEngine, questions: list[Asked]) -> list[dict[str, Any]]:
-    rivals = {SERVER: Streaming(engine), ENGINE: Streaming(engine), GENERATE: Generating(engine)}
+    streaming = Streaming(engine)
+    rivals = {
+        **dict.fromkeys((SERVER, SENT, ENGINE), streaming),
+        GENERATE: Generating(engine),
+    }
     return [
         compare(rivals, questions, clients=clients, turns=1, before_turn=lambda: None)
         for clients in CLIENTS
@@ -57,17 +68,19 @@ def test_all_say_the_same_however_many_ask(rows: list[dict[str, Any]]) -> None:
 
 
 def test_the_report_can_be_drawn_of_it(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    shared = "sglang_about_one_clip_that_it_has_read"
     api = api_overhead(tmp_path / "data", questions=2, film_s=10)
     drawn = serving_rows(
         {
             "device": "cpu",
-            "rows": [row | {shared: row["rivals"][SERVER]} for row in rows],
+            "rows": [
+                row | {"conversation": dict.fromkeys((NEW, READ), row["rivals"][SERVER])}
+                for row in rows
+            ],
             "api": api,
         }
     )
 
     assert len(api["added_ms"]["samples"]) == 2
     assert all(answer_ms > 0 for answer_ms in api["answer_ms"]["samples"])
-    assert "1.00, 1.00 times" in drawn[4]
+    assert "1.00, 1.00 times" in drawn[5]
     assert f"{api['added_ms']['median']:.1f} ms" in drawn[-1]
