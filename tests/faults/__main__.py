@@ -1,4 +1,4 @@
-"""Rounds of faults by hand: `python -m tests.faults --rounds 20 --seed 1`."""
+"""Rounds of faults by hand: `python -m tests.faults --rounds 22 --seed 1`."""
 
 import argparse
 import sys
@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.watching import machine, write_result
-from tests.faults.faults import schedule
+from tests.faults.faults import FAULTS, schedule
 from tests.faults.rounds import Round, recovery_of, run_rounds
 from tests.streaming.kafka_server import cache_folder, serving
 
@@ -21,7 +21,7 @@ WHAT = (
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.faults")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=len(FAULTS), help="by default each kind once")
     parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="faults-") as scratch:

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
 
@@ -11,6 +12,8 @@ from services.locks import Service
 from streaming.bus import Outgoing, Record, lag
 from streaming.kafka_consumer import SESSION_S
 from streaming.messages import TOPIC_SEGMENTS
+from streaming.progress import StreamState
+from tests.conftest import may_mount
 from tests.faults.topology import GROUPS, NAMES, SECOND, THIRD, Topology
 from tests.streaming.reading import joined, taken
 
@@ -19,6 +22,13 @@ AWAY_S = (1.0, 5.0)
 FROZEN_S = 30.0
 OUT_S = (SESSION_S + 1, SESSION_S + 4)
 """So long nobody stays in a group of whom nothing is heard."""
+JUMP_S = 3600
+SEEN_S = 30.0
+"""After so long at most a service has seen what happened to its clock, or to the disk."""
+FULL_S = (0.0, 4.0)
+ANALYSTS = (str(Service.ANALYSE), SECOND)
+WATCHES = ((str(Service.CAPTURE),), ANALYSTS, (str(Service.CAPTURE), *ANALYSTS))
+"""Whose clocks are set at once."""
 RECENT = 12
 GARBAGE = (
     b"",
@@ -126,6 +136,43 @@ def freeze_redis(topology: Topology, random: Random) -> None:
         topology.redis.resume()
 
 
+def set_clocks(topology: Topology, random: Random, *, ahead_s: int) -> None:
+    """The wall clock of capture, of who analyses or of both is set, and set right again."""
+    names = random.choice(WATCHES)
+    try:
+        for name in names:
+            topology.clocks[name].set(ahead_s=ahead_s)
+        for name in names:
+            until_ahead(topology, name, ahead_s=ahead_s)
+        time.sleep(random.uniform(*AWAY_S))
+    finally:
+        for name in names:
+            topology.clocks[name].set(ahead_s=0)
+    for name in names:
+        until_ahead(topology, name, ahead_s=0)
+
+
+def until_ahead(topology: Topology, name: str, *, ahead_s: int) -> None:
+    service = topology.services[name]
+    give_up_s = time.monotonic() + SEEN_S
+    while abs((service.clock_at() - datetime.now(UTC)).total_seconds() - ahead_s) > JUMP_S / 2:
+        assert time.monotonic() < give_up_s, f"the clock of {name} stays as it was"
+        time.sleep(0.2)
+
+
+def fill_disk(topology: Topology, random: Random) -> None:
+    """Where footage is stored there is no room for a while, and capture sees that."""
+    topology.disk.fill()
+    try:
+        give_up_s = time.monotonic() + SEEN_S
+        while StreamState.PAUSED not in topology.states():
+            assert time.monotonic() < give_up_s, "no stream waits for room"
+            time.sleep(0.2)
+        time.sleep(random.uniform(*FULL_S))
+    finally:
+        topology.disk.clear()
+
+
 def send_again(topology: Topology, random: Random, *, shuffled: bool) -> None:
     """What was published lately comes once more, in its order or in another."""
     for topic in GROUPS.values():
@@ -196,6 +243,9 @@ FAULTS: Mapping[str, Fault] = {
     "kill Kafka and Redis": kill_both,
     "freeze Kafka": freeze_kafka,
     "freeze Redis": freeze_redis,
+    "set clocks ahead": partial(set_clocks, ahead_s=JUMP_S),
+    "set clocks back": partial(set_clocks, ahead_s=-JUMP_S),
+    **({"fill the disk": fill_disk} if may_mount() else {}),
     "duplicate messages": partial(send_again, shuffled=False),
     "reordered messages": partial(send_again, shuffled=True),
     "corrupt messages": send_garbage,

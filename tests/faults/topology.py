@@ -5,8 +5,9 @@ its own to watch, so that it is plain when all of a round has been remembered.
 """
 
 import time
-from collections.abc import Callable, Generator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -20,9 +21,11 @@ from services.wiring import Stores, opened, opened_bus
 from streaming.bus import Bus, lag
 from streaming.errors import BusError
 from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_SEGMENTS
+from tests.conftest import may_mount
 from tests.faults.memories import Plan
 from tests.memory.redis_server import RedisServer
-from tests.services.conftest import EPOCH
+from tests.services.clocks import WallClockFile
+from tests.services.conftest import EPOCH, MAY_NOT_MOUNT, Disk, mounted
 from tests.services.processes import Services
 from tests.services.scripted_engine import LAYOUT
 from tests.streaming.kafka_server import KafkaServer
@@ -39,16 +42,31 @@ NAMES = (*(str(name) for name in Service), SECOND)
 """Who is to run: two share the work of analysis, and a third comes for a while."""
 
 
+@dataclass(frozen=True)
+class Harmed:
+    """What services stand on. `disk`: None where nobody may mount one."""
+
+    kafka: KafkaServer
+    redis: RedisServer
+    clocks: Mapping[str, WallClockFile]
+    disk: Disk | None
+
+
 class Topology:
     """What the schedule of faults hits, and the eyes with which a test watches it."""
 
-    def __init__(
-        self, kafka: KafkaServer, redis: RedisServer, services: Services, stores: Stores, bus: Bus
-    ) -> None:
-        self.kafka, self.redis, self.services = kafka, redis, services
-        self.stores, self.bus = stores, bus
+    def __init__(self, harmed: Harmed, services: Services, stores: Stores, bus: Bus) -> None:
+        self.kafka, self.redis, self.clocks = harmed.kafka, harmed.redis, harmed.clocks
+        self._disk = harmed.disk
+        self.services, self.stores, self.bus = services, stores, bus
         self.streams: list[str] = []
         self.ended_by_themselves: list[str] = []
+
+    @property
+    def disk(self) -> Disk:
+        """Where footage is stored."""
+        assert self._disk is not None, MAY_NOT_MOUNT
+        return self._disk
 
     def watch(self, plans: Sequence[Plan]) -> None:
         """Add streams, which capture finds by itself."""
@@ -92,6 +110,11 @@ class Topology:
                 pytest.fail(f"after {PATIENCE_S:.0f} s {told}\n{logs}")
             time.sleep(LOOK_EVERY_S)
         return time.monotonic() - began_s
+
+    def states(self) -> set[str]:
+        """In which states streams are, as capture tells."""
+        told = [self.stores.record.status(name) for name in self.streams]
+        return {status.state for status in told if status is not None}
 
     def lags(self) -> dict[str, int]:
         """How many records each group has not handled, as Kafka itself tells."""
@@ -145,8 +168,14 @@ def running(kafka: KafkaServer, folder: Path) -> Generator[Topology]:
     """The topology, ready and with nothing to do."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    with closing(RedisServer("--port", str(port), "--appendfsync", "always")) as redis:
+    clocks = {name: WallClockFile(folder / f"clock.{name}") for name in (*NAMES, THIRD)}
+    with (
+        closing(RedisServer("--port", str(port), "--appendfsync", "always")) as redis,
+        mounted(folder / "disk") if may_mount() else nullcontext() as disk,
+    ):
+        harmed = Harmed(kafka, redis, clocks, disk)
         environment = {
+            "LONGWATCH_FOOTAGE_URL": str(folder / "disk" / "footage"),
             "LONGWATCH_DATA": str(folder / "data"),
             "LONGWATCH_KAFKA": kafka.servers,
             "LONGWATCH_KAFKA_PREFIX": f"{folder.name}.",
@@ -159,6 +188,7 @@ def running(kafka: KafkaServer, folder: Path) -> Generator[Topology]:
             commands,
             environment={**environment, "SCRIPTED_SLOWNESS_S": SLOWNESS_S},
             logs=folder / "logs",
+            own={name: clock.environment for name, clock in clocks.items()},
         )
         with opened(settings, make=True) as stores, opened_bus(settings) as bus:
             for topic in GROUPS.values():
@@ -166,7 +196,7 @@ def running(kafka: KafkaServer, folder: Path) -> Generator[Topology]:
             try:
                 services.start(*NAMES)
                 services.until_ready()
-                yield Topology(kafka, redis, services, stores, bus)
+                yield Topology(harmed, services, stores, bus)
             finally:
                 services.clean_up()
 

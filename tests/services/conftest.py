@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ STORY = story(
     ("dark", 12), ("bright", 3), ("dark", 4), ("dim", 5), ("dark", 10), ("bright", 2), ("dark", 9)
 )
 """Bright at 12-15 and 34-36, dim at 19-24, over at 45 seconds."""
+MAY_NOT_MOUNT = "who runs this may not mount a file system"
 DISK_BYTES = RESERVE_BYTES + 32 * 2**20
 Footage = Callable[..., Settings]
 
@@ -160,13 +162,20 @@ class Disk:
         self._ballast.unlink()
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Disk]:
-    if not may_mount():
-        pytest.skip("who runs this may not mount a file system")
-    root = tmp_path / "disk"
+@contextmanager
+def mounted(root: Path) -> Generator[Disk]:
     root.mkdir()
     mounting = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(root)]
     subprocess.run(mounting, check=True)
-    yield Disk(root)
-    subprocess.run(["umount", str(root)], check=True)
+    try:
+        yield Disk(root)
+    finally:
+        subprocess.run(["umount", str(root)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if not may_mount():
+        pytest.skip(MAY_NOT_MOUNT)
+    with mounted(tmp_path / "disk") as disk:
+        yield disk

@@ -9,6 +9,8 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,6 +77,11 @@ class Process:
         except (OSError, http.client.HTTPException) as error:
             return Got(0, "", str(error))
 
+    def clock_at(self) -> datetime:
+        """What its wall clock says, which the head of each reply tells."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/live", timeout=10) as reply:
+            return parsedate_to_datetime(reply.headers["Date"])
+
     def until_ready(self) -> None:
         until(lambda: self.get("/v1/ready").status == 200, self)
 
@@ -96,7 +103,10 @@ class Process:
 
 
 class Services:
-    """Some services on one memory. `commands` are what each is started with, by its name."""
+    """Some services on one memory. `commands` are what each is started with, by its name.
+
+    `own` is what single ones find in their environments beside what all find there.
+    """
 
     def __init__(
         self,
@@ -105,7 +115,9 @@ class Services:
         environment: Mapping[str, str],
         logs: Path,
         program: Sequence[str] = SCRIPTED,
+        own: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        self._own = own or {}
         self.environment = {"LONGWATCH_LOG": "json", **environment}
         self._program = program
         self._commands = commands
@@ -120,7 +132,7 @@ class Services:
         for name in names or self._commands:
             self._processes[name] = Process(
                 self._commands[name],
-                environment=self.environment,
+                environment={**self.environment, **self._own.get(name, {})},
                 log=self._logs / f"{name}.log",
                 program=self._program,
             )
