@@ -151,7 +151,7 @@ class TransformersEngine:
     @torch.inference_mode()
     def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:
         refuse_foreign(self, clip)
-        tokens_1KD = torch.from_numpy(clip.tokens_KD)[None].float().to(self.model.device)
+        tokens_1KD = torch.tensor(clip.tokens_KD, device=self.model.device)[None].float()
         with self._lock, self._autocast():
             return self.model.clip_vector(tokens_1KD)[0].float().cpu().numpy()
 

@@ -5,12 +5,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from memory.datasets import ExampleTask
 from models.stages import StageName
 from services.console import EXIT_FAILED, Json, Tools, print_json, reported, tools_of
 from services.errors import SettingsError
@@ -97,6 +98,13 @@ def train(  # noqa: PLR0913 - the options of a command
         list[Path] | None,
         typer.Option(help="Another set, so that what it teaches is kept; may be given repeatedly."),
     ] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="|".join(get_args(ExampleTask)),
+            help="Only examples of this task; may be given repeatedly. Default: all.",
+        ),
+    ] = None,
     save_every: Annotated[
         int, typer.Option(min=1, help="After how many steps the state is written.")
     ] = 100,
@@ -114,13 +122,15 @@ def train(  # noqa: PLR0913 - the options of a command
 
     tools = tools_of(context).with_settings(data=None, model=start)
     log_to(tools.err, level=logging.ERROR)
+    if unknown := set(task or ()).difference(get_args(ExampleTask)):
+        raise typer.BadParameter(f"{', '.join(sorted(unknown))}: no such task")
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
         tuning = Tuning(stage, steps, batch_size, seed, lora, lr, save_memory)
         with progress(tools, "training") as show:
             learnt = learn(
                 checkpoint_of(tools),
                 stores,
-                Learning(examples, tuple(replay or ()), out, tuning, save_every),
+                Learning(examples, tuple(replay or ()), out, tuning, save_every, task),
                 on_progress=show,
             )
         if as_json:

@@ -46,12 +46,13 @@ from models.prompts import (
     fold_prompt,
     judge_prompt,
     merge_prompt,
+    plan_prompt,
 )
 from models.question_kinds import KINDS, Pair
 from services.alerts.conditions import Shown, parse_condition
 from services.describing import PREVIOUS_NOTES
 from services.training.filtering import Seen, why_useless
-from services.training.questions import questions_of
+from services.training.questions import plans_of, questions_of
 from services.training.splitting import Side, side_of
 from services.training.teaching import Taught, Teacher
 from services.training.truth import Truth
@@ -203,6 +204,7 @@ class StreamExamples:
                 yield self._note(place)
                 yield from self._claims(place)
                 yield from self._questions(place)
+                yield from self._plans(place)
                 yield from self._taught_pairs(place)
         yield from self._asked()
         yield from self._marked()
@@ -271,6 +273,17 @@ class StreamExamples:
         _, false = self._shown_and_not(place, rng)
         for pair in questions_of(self.truth.shown(place), false, rng):
             yield self._answer(place, pair)
+
+    def _plans(self, place: int) -> Iterator[Example]:
+        """What people name, as it is asked about: a planner may not know such words yet."""
+        if self.truth.origin(place) != "label":
+            return
+        rng = Random(f"{self.truth.notes[place].clip_id} plans")
+        for text in dict.fromkeys(one.text for one in self.truth.shown(place)):
+            question, plan = rng.choice(list(plans_of(text)))
+            asked = plan_prompt(question), plan.model_dump_json()
+            example = self._example("plan", place, place, asked)
+            yield replaced(example, clips=(), context=example.clips)
 
     def _taught_pairs(self, place: int) -> Iterator[Example]:
         if self.taught is not None and self.truth.origin(place) == "teacher":

@@ -86,11 +86,17 @@ def _span_of(stores: Stores, given: GivenLabel) -> Span:
             raise NothingStored(given.clip, "its start", "its end")
         return note.span
     assert given.stream is not None
-    end = None if given.end is None else str(given.end)
-    span = span_of(stores, given.stream, str(given.start), end)
+    assert given.start is not None
+    end = None if given.end is None else _as_moment(given.end)
+    span = span_of(stores, given.stream, _as_moment(given.start), end)
     if end is None:
         end_ns = min(span.end_ns, span.start_ns + INSTANT_NS)
         span = span.model_copy(update={"end_ns": end_ns})
     if not stores.record.clips([span]) and not stores.record.segments([span]):
         raise NothingStored(given.stream, str(given.start), end or "the end")
     return span
+
+
+def _as_moment(given: str | float) -> str:
+    """A number counts seconds from the start of the footage."""
+    return given if isinstance(given, str) else f"{given:.3f}"

@@ -11,7 +11,7 @@ What was known before is kept by replay: each step takes a batch of the set, and
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -37,13 +37,14 @@ REPORTS = 100  # of a run
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What is learnt, and where the result goes."""
+    """What is learnt, and where the result goes. `tasks`: those of the examples; None: all."""
 
     folder: Path
     replay: Sequence[Path]
     out: Path
     tuning: Tuning
     save_every: int
+    tasks: Collection[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,8 @@ def learn(
         StoreError, ModelError, NothingToLearn, OutputUnusable, ClipUnusable
     """
     tuning, out = learning.tuning, learning.out
-    sources = [usable(engine, stores, folder) for folder in (learning.folder, *learning.replay)]
+    folders = (learning.folder, *learning.replay)
+    sources = [usable(engine, stores, folder, learning.tasks) for folder in folders]
     if not sources[0].examples:
         raise NothingToLearn(learning.folder)
     _begin(out, engine, learning, sources)
@@ -137,9 +139,14 @@ class Source:
     passed_over: int
 
 
-def usable(engine: TransformersEngine, stores: Stores, folder: Path) -> Source:
+def usable(
+    engine: TransformersEngine,
+    stores: Stores,
+    folder: Path,
+    tasks: Collection[str] | None = None,
+) -> Source:
     """What is learnt from of a set: what is still remembered, and fits into the model's context."""
-    examples = read_examples(folder / TRAIN)
+    examples = [one for one in read_examples(folder / TRAIN) if tasks is None or one.task in tasks]
     for video in dict.fromkeys(one.video for one in examples if one.video is not None):
         if not (folder / video).is_file():
             raise ClipUnusable(video, reason=f"{folder / video} is not there")

@@ -7,6 +7,7 @@ from typing import Any
 from typer.testing import Result
 
 from memory.datasets import HELD_OUT, TRAIN, Example, read_examples
+from models.schemas import Plan
 from models.transformers_engine import TransformersEngine
 from services.settings import Settings
 from services.training.media import Media
@@ -97,11 +98,16 @@ def test_labels_make_a_set_that_is_split_by_time(light: Settings, tmp_path: Path
     train, held_out = examples(tmp_path / "set")
 
     assert card["counts"]["train"]["examples"] == len(train) > 40
-    assert {one.task for one in train} == {"note", "judge", "answer", "merge", "fold"}
+    assert {one.task for one in train} == {"note", "judge", "answer", "merge", "fold", "plan"}
     assert {one.task for one in held_out} >= {"note", "judge"}
     assert {one.origin for one in train + held_out} == {"label"}
     for side, some in ((Side.TRAIN, train), (Side.HELD_OUT, held_out)):
         assert all(one.span and side_of(one.span, 0.2) is side for one in some)
+    plans = [one for one in train if one.task == "plan"]
+    for (question, said), *_ in (one.turns for one in plans):
+        (event,) = Plan.model_validate_json(said).events
+        assert event in question
+    assert all(one.context and not one.clips for one in plans)
     claims = [said for one in train if one.task == "judge" for _, said in one.turns]
     assert 0.3 < claims.count("yes") / len(claims) < 0.7
 
