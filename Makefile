@@ -2,7 +2,7 @@
 # Extras of pyproject.toml to install: `make setup EXTRAS=gpu,dev` for FAISS on a GPU.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check fix bench lock clean
+.PHONY: help setup demo loop test check fix bench lock clean
 
 EXTRAS ?= cpu,dev
 TESTED := $(EXTRAS),sglang-cpu
@@ -22,6 +22,9 @@ setup: ## Install everything into .venv (the commands below do so by themselves)
 demo: setup ## Watch half an hour of video, then ask about it
 	@$(BIN)/longwatch demo
 	@echo "To have the command longwatch in this shell: source .venv/bin/activate"
+
+loop: setup ## Show it something new, label that, train, promote, and ask again
+	@$(BIN)/python -m benchmarks.loop
 
 test: ## Run all tests
 	@EXTRAS=$(TESTED) bash .ci/setup

@@ -47,6 +47,7 @@ SIZE_OF = {  # width and height, both in shares of the picture's height
     "truck": (0.52, 0.25),
     "ball": (0.17, 0.17),
     "drone": (0.28, 0.13),
+    "horse": (0.36, 0.27),
 }
 BOX_SIZE = 0.095
 JUMP_HEIGHT = 0.12
@@ -119,9 +120,12 @@ def placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Pl
     if passage.span_s[0] <= now_s < passage.span_s[1]:
         from_x = _outside_x(passage.kind, aspect, not passage.rightwards)
         to_x = _outside_x(passage.kind, aspect, passage.rightwards)
-        x = from_x + (to_x - from_x) * _share(passage.span_s, now_s)
+        gone, rightwards = _share(passage.span_s, now_s), passage.rightwards
+        if passage.turns_back and gone > 0.5:
+            gone, rightwards = 1 - gone, not rightwards
+        x = from_x + (to_x - from_x) * gone
         bottom = STREET_Y if passage.lane == "street" else SKY_Y + SIZE_OF["drone"][1] / 2
-        yield Placed(passage.kind, passage.colour, x, bottom, passage.rightwards)
+        yield Placed(passage.kind, passage.colour, x, bottom, rightwards)
 
 
 def _level(switchings: tuple[Switching, ...], now_s: float) -> float:

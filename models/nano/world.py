@@ -9,8 +9,8 @@ Times are seconds from the start of the footage. Knows nothing of pixels (`model
 the words that questions use (`models.nano.phrasings`).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -80,6 +80,8 @@ class Passage:
     lane: Literal["street", "sky"]
     rightwards: bool
     span_s: tuple[float, float]
+    turns_back: bool = False
+    """Half of the way only, and back (`models.nano.novelty`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +125,8 @@ def write_script(seed: int, *, duration_s: float, pace: float = 1.0) -> Script:
     visits = sorted(_visits(rng, end_s, pace), key=lambda visit: visit.enter_s)
     visits = _carry_the_box(rng, visits)
     passages = [
-        *_passages(rng, "street", STREET_KINDS, end_s, mean_gap_s=45 / pace),
-        *_passages(rng, "sky", SKY_KINDS, end_s, mean_gap_s=130 / pace),
+        *draw_passages(rng, "street", STREET_KINDS, end_s, mean_gap_s=45 / pace),
+        *draw_passages(rng, "sky", SKY_KINDS, end_s, mean_gap_s=130 / pace),
     ]
     gate = _switchings(rng, end_s, mean_gap_s=130 / pace)
     lamp = _switchings(rng, end_s, mean_gap_s=130 / pace)
@@ -143,13 +145,21 @@ def write_script(seed: int, *, duration_s: float, pace: float = 1.0) -> Script:
         dawn_s=float(rng.uniform(0, day_s)),
         noise_level=float(rng.uniform(1.0, 6.0)),
         shake_px=float(rng.choice([0.0, 0.0, 1.0, 2.0])),
-        happenings=tuple(
-            sorted(
-                (h for h in _happenings(*shifted) if h.end_s > 0 and h.start_s < duration_s),
-                key=lambda h: (h.start_s, h.text),
-            )
-        ),
+        happenings=_in_view(_happenings(*shifted), duration_s),
     )
+
+
+def with_passages(script: Script, passages: tuple[Passage, ...]) -> Script:
+    """The same world, but for who passes."""
+    happenings = _happenings(script.visits, passages, script.gate, script.lamp)
+    in_view = _in_view(happenings, script.duration_s)
+    return replace(script, passages=passages, happenings=in_view)
+
+
+def _in_view(happenings: Iterable[Happening], duration_s: float) -> tuple[Happening, ...]:
+    """What is seen of it within the footage, in order of its start."""
+    seen = (h for h in happenings if h.end_s > 0 and h.start_s < duration_s)
+    return tuple(sorted(seen, key=lambda h: (h.start_s, h.text)))
 
 
 def _shift(span_s: tuple[float, float]) -> tuple[float, float]:
@@ -233,7 +243,7 @@ def _carry_the_box(rng: np.random.Generator, visits: list[Visit]) -> list[Visit]
     return decided
 
 
-def _passages(
+def draw_passages(
     rng: np.random.Generator,
     lane: Literal["street", "sky"],
     kinds: tuple[str, ...],
@@ -241,6 +251,7 @@ def _passages(
     *,
     mean_gap_s: float,
 ) -> Iterator[Passage]:
+    """One after the other, up to a time."""
     now_s = float(rng.exponential(mean_gap_s))
     while now_s < end_s:
         span_s = (now_s, now_s + _length(rng))
@@ -277,7 +288,8 @@ def _happenings(
         if visit.pick_up_s:
             yield _happening(visit.pick_up_s, subject, "picks up the box")
     for passage in passages:
-        yield _happening(passage.span_s, f"the {passage.colour} {passage.kind}", "crosses")
+        action = "turns back" if passage.turns_back else "crosses"
+        yield _happening(passage.span_s, f"the {passage.colour} {passage.kind}", action)
     for switching in gate:
         yield _happening(switching.span_s, "the gate", "opens" if switching.on else "closes")
     for switching in lamp:

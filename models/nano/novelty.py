@@ -1,0 +1,116 @@
+"""What longwatch-nano has never seen: horses, and somebody who turns back in mid-street.
+
+Footage of them, what a person would say who watches it, and questions about it, to show that the
+model learns a new kind of subject and a new event from a few dozen clips. No script of training or
+of an examination has either.
+
+Times are seconds from the start of the footage.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from random import Random
+
+import numpy as np
+
+from models.nano.demo import DemoQuestion, truth_text
+from models.nano.questions import ScriptedQuestion, questions
+from models.nano.recipe import LAYOUT
+from models.nano.world import STREET_KINDS, Script, draw_passages, with_passages, write_script
+
+SEED = 85_000_001
+"""Far from every seed of training, of examinations and of the demonstration."""
+KIND, ACTION = "horse", "turns back"
+HORSES, TURNS = 0.5, 0.4  # how many of those in the street are horses, and how many turn back
+TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
+ROUNDS = 60  # of questions, of which those are taken that fit
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What is shown: what is known already, what is labelled, and what is asked about."""
+
+    known: Script
+    taught: Script
+    asked: Script
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a person says of a time; no words: nothing happens."""
+
+    start_s: float
+    end_s: float
+    text: str
+
+
+def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
+    """Footage with so many clips to label, and so many minutes to ask about."""
+    return Footage(
+        write_script(seed, duration_s=minutes * 30, pace=1.5),
+        novel_script(seed + 1, duration_s=clips * LAYOUT.clip_length_s, mean_gap_s=TAUGHT_GAP_S),
+        novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S),
+    )
+
+
+def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
+    """A script in whose street are horses, and some that turn back, horses and others."""
+    script = write_script(seed, duration_s=duration_s)
+    rng = np.random.default_rng((seed, 1))
+    street = (
+        replace(
+            one,
+            kind=KIND if rng.random() < HORSES else one.kind,
+            turns_back=bool(rng.random() < TURNS),
+        )
+        for one in draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
+    )
+    others = (one for one in script.passages if one.lane != "street")
+    return with_passages(script, (*others, *street))
+
+
+def said_of(script: Script) -> Iterator[Said]:
+    """All that a person says: what happens, and of which clips that nothing does."""
+    happenings = [one for one in script.happenings if one.start_s >= 0]
+    for one in happenings:
+        yield Said(one.start_s, min(one.end_s, script.duration_s), one.text)
+    for start_s in np.arange(0, script.duration_s, LAYOUT.clip_length_s):
+        end_s = float(start_s + LAYOUT.clip_length_s)
+        begins = (start_s - LAYOUT.lead_in_s <= one.start_s < end_s for one in happenings)
+        if not any(begins):
+            yield Said(float(start_s), end_s, "")
+
+
+def new_questions(script: Script, *, count: int) -> list[DemoQuestion]:
+    """When, how often, and whether: questions that only somebody answers who knows what is new."""
+    return _first(script, count, lambda one: _has_novelty(one) and not _is_denied_blindly(one))
+
+
+def known_questions(script: Script, *, count: int) -> list[DemoQuestion]:
+    """Questions about everything else in the same footage."""
+    return _first(script, count, lambda one: not _has_novelty(one))
+
+
+def _first(
+    script: Script, count: int, wanted: Callable[[ScriptedQuestion], bool]
+) -> list[DemoQuestion]:
+    found = islice((one for one in _questions(script) if wanted(one)), count)
+    return [DemoQuestion(q.question, q.kind, q.asked_s, truth_text(q), q) for q in found]
+
+
+def _questions(script: Script) -> Iterator[ScriptedQuestion]:
+    rng = Random(script.seed)
+    for _ in range(ROUNDS):
+        yield from questions(script, rng=rng, per_kind=2, unseen=False)
+
+
+def _has_novelty(asked: ScriptedQuestion) -> bool:
+    truth = asked.truth.value
+    told = truth if isinstance(truth, tuple) else ()
+    return any(KIND in text or ACTION in text for text in (*asked.plan.events, *told))
+
+
+def _is_denied_blindly(asked: ScriptedQuestion) -> bool:
+    """What did not happen is denied by whoever knows of nothing, too; the rest asks of more."""
+    return asked.kind not in ("when", "count", "exists") or asked.truth.value is False

@@ -1,0 +1,63 @@
+"""What is new to longwatch-nano, and questions about it."""
+
+import pytest
+
+from models.nano.clips import training_script
+from models.nano.draw import Painter, placed_passage
+from models.nano.novelty import ACTION, KIND, footage, known_questions, new_questions, said_of
+from models.nano.world import Script
+
+ASPECT = 16 / 9
+
+
+@pytest.fixture(scope="module")
+def taught() -> Script:
+    return footage(clips=48, minutes=10).taught
+
+
+def test_only_here_are_horses_and_somebody_who_turns_back(taught: Script) -> None:
+    texts = [one.text for one in taught.happenings]
+    assert sum(KIND in text for text in texts) >= 10
+    assert sum(ACTION in text for text in texts) >= 10
+    for seed in range(30):
+        assert not any(
+            KIND in one.text or ACTION in one.text for one in training_script(seed).happenings
+        )
+
+
+def test_whoever_turns_back_is_gone_where_he_came_from(taught: Script) -> None:
+    one = next(one for one in taught.passages if one.turns_back)
+    start_s, end_s = one.span_s
+    at_x = [
+        next(placed_passage(one, start_s + share * (end_s - start_s), ASPECT)).x
+        for share in (0, 0.25, 0.5, 0.75, 0.999)
+    ]
+
+    assert at_x[0] == pytest.approx(at_x[4], abs=0.01)
+    assert at_x[1] == pytest.approx(at_x[3])
+    assert at_x[2] == pytest.approx(0.5)
+    pictures = Painter(taught, width_px=320, height_px=180)
+    assert pictures.picture(start_s + 1).shape == (180, 320, 3)
+
+
+def test_a_person_says_something_of_every_clip(taught: Script) -> None:
+    said = list(said_of(taught))
+
+    assert {one.text for one in said if one.text} == {one.text for one in taught.happenings}
+    for start_s in range(0, 480, 10):
+        assert any(one.start_s < start_s + 10 and one.end_s > start_s - 3 for one in said)
+    calm = [one for one in said if not one.text]
+    assert all(one.end_s - one.start_s == 10 for one in calm)
+
+
+def test_questions_are_about_what_is_new_or_about_everything_else() -> None:
+    asked = footage(clips=6, minutes=15).asked
+
+    new, known = new_questions(asked, count=12), known_questions(asked, count=12)
+
+    assert len(new) == len(known) == 12
+    assert {one.kind for one in new} <= {"when", "count", "exists"}
+    for one in new:
+        assert KIND in one.question or any(word in one.question for word in ("turn", "back"))
+        assert not one.is_right(None, [])
+    assert not any(KIND in one.question for one in known)
