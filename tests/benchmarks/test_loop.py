@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from benchmarks.loop import ASKED, SMALL, TAUGHT, Loop
 from memory.labels import LabelBook
 from services.promoted import serving_promotion
@@ -10,6 +12,7 @@ from services.settings import load_settings
 from services.wiring import opened
 
 
+@pytest.mark.timeout(900)
 def test_what_is_labelled_is_learnt_and_serves(tmp_path: Path) -> None:
     shown = Loop(tmp_path, SMALL).run()
 
