@@ -49,15 +49,15 @@ from models.prompts import (
     plan_prompt,
 )
 from models.question_kinds import KINDS, Pair
-from services.alerts.conditions import Shown, parse_condition
 from services.describing import PREVIOUS_NOTES
+from services.training.claims import claims_of
 from services.training.filtering import Seen, why_useless
 from services.training.questions import plans_of, questions_of
 from services.training.splitting import Side, side_of
 from services.training.teaching import Taught, Teacher
 from services.training.truth import Truth
 from services.wiring import Stores
-from streaming.messages import Alert, Span
+from streaming.messages import Span
 
 MERGED_CLIPS = 3
 MOST_FOLDED = 24  # clips of one fold
@@ -281,9 +281,8 @@ class StreamExamples:
         rng = Random(f"{self.truth.notes[place].clip_id} plans")
         for text in dict.fromkeys(one.text for one in self.truth.shown(place)):
             question, plan = rng.choice(list(plans_of(text)))
-            asked = plan_prompt(question), plan.model_dump_json()
-            example = self._example("plan", place, place, asked)
-            yield replaced(example, clips=(), context=example.clips)
+            turn = (plan_prompt(question), plan.model_dump_json())
+            yield told_by_words(self._example("plan", place, place, turn))
 
     def _taught_pairs(self, place: int) -> Iterator[Example]:
         if self.taught is not None and self.truth.origin(place) == "teacher":
@@ -329,8 +328,7 @@ class StreamExamples:
         told = Counter(event.text for event in self.truth.merged(first, last).events)
         said = [text if count == 1 else f"{text}, {count} times" for text, count in told.items()]
         reply = "; ".join(said) or self.truth.merged(first, last).text
-        example = self._example("fold", first, last, (fold_prompt(texts), reply))
-        return replaced(example, clips=(), context=example.clips)
+        return told_by_words(self._example("fold", first, last, (fold_prompt(texts), reply)))
 
     def _runs(self, good: Sequence[bool]) -> Iterator[tuple[int, int]]:
         """Stretches of clips that follow one another on one side."""
@@ -377,24 +375,14 @@ class StreamExamples:
         )
 
 
-def claims_of(mark: Mark) -> Iterator[tuple[str, str]]:
-    """Clips, and what is shown there if the mark is right, or else is not.
-
-    Of rules over several claims or times, nobody can say which part was wrong; nor of an answer
-    that is wrong, which of its evidence.
-    """
-    about = mark.about
-    if isinstance(about, Alert):
-        condition = parse_condition(about.sentence)
-        if isinstance(condition, Shown):
-            yield from ((clip_id, condition.claim) for clip_id in about.clip_ids)
-    elif mark.is_right:
-        yield from ((one.clip_id, one.text) for one in about.answer.evidence)
-
-
 def alike(one: str, other: str) -> bool:
     """Whether one says what the other says, or more."""
     return matches(one, other) or matches(other, one)
+
+
+def told_by_words(example: Example) -> Example:
+    """Of clips that nobody is shown."""
+    return replaced(example, clips=(), context=example.clips)
 
 
 def replaced(example: Example, **changed: object) -> Example:
