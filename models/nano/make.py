@@ -24,6 +24,7 @@ from models.nano.recipe import (
     VISION,
     WATCH,
     Marks,
+    clips_from_anywhere,
     clips_of,
     config_of,
     text_and_answer_batches,
@@ -71,7 +72,7 @@ def assemble(work: Path, tower: SiglipVisionModel) -> None:
 
 def watch(work: Path) -> None:
     model, processor = loaded(work / "aligned")
-    clips = clips_of(list(load(work / "clips")))
+    clips = clips_from_anywhere(list(load(work / "clips")))
     torch.manual_seed(WATCH.seed)
     model.watcher = watcher(int(model.config.text_config.hidden_size))
     tasks = [
@@ -97,7 +98,7 @@ def save(model: LongwatchForConditionalGeneration, processor: Processor, path: P
 
 def instruct(work: Path, stage: Stage, *, start: Path, out: Path) -> None:
     model, processor = loaded(start)
-    clips = clips_of(list(load(work / "clips")))
+    clips = clips_from_anywhere(list(load(work / "clips")))
     model.watcher = watcher(int(model.config.text_config.hidden_size))
     model.watcher.load_state_dict(torch.load(work / "watcher.pt"))
     tasks = [

@@ -3,8 +3,9 @@
 Run `python -m models.nano.make --help` for the whole of it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from random import Random
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedTokenizerFast, Qwen2Config, SiglipVisionConfig
 
-from models.compress import SLOT_VISUAL, compress
+from models.compress import SLOT_VISUAL, Compressed, compress
 from models.config import LongwatchConfig
 from models.layout import SlowFast, StreamLayout
 from models.nano.answers import answer_example
@@ -46,6 +47,8 @@ VISION = SiglipVisionConfig(
     patch_size=PATCH_PX,
     vision_use_head=False,
 )
+BEGIN_EVERY = 2
+"""Frames after which the layout's tokens repeat their pattern."""
 LEAD_IN_FRAMES = round(LAYOUT.lead_in_s * LAYOUT.fps)
 VOCAB_SIZE = 1024
 PARTIAL_SHARE = 0.04  # clips of which only the first frames exist: a stream ends in mid-clip
@@ -151,25 +154,61 @@ class Clip:
     """A clip of a training script: where it is, and what the tower made of it."""
 
     script: Script
-    start_s: float
-    features_KC: NDArray[np.float16]
+    first_frame: int
     facts_TY: NDArray[np.bool_]
+    features_SKC: NDArray[np.float16]
+    """Those of the whole script, by stretches as long as a clip."""
     before: "Clip | None" = None
     """The clip that ends where this one starts."""
 
+    @property
+    def start_s(self) -> float:
+        return self.first_frame / LAYOUT.fps
 
-def clips_of(encoded: Sequence[ScriptFeatures]) -> list[Clip]:
+    @property
+    def features_KC(self) -> NDArray[np.float16]:  # noqa: N802
+        number, late = divmod(self.first_frame, LAYOUT.max_frames)
+        if not late:
+            return self.features_SKC[number]
+        is_later_K = frame_of_tokens() >= late
+        head_KC, tail_KC = self.features_SKC[number : number + 2]
+        return np.concatenate([head_KC[is_later_K], tail_KC[~is_later_K]])
+
+
+def clips_of(encoded: Iterable[ScriptFeatures], *, first_frame: int = 0) -> list[Clip]:
+    """The clips of scripts that follow one another from a frame on.
+
+    Tokens must repeat their pattern until then (`BEGIN_EVERY`).
+    """
     clips: list[Clip] = []
-    for script_features in encoded:
+    for one in encoded:
         before: Clip | None = None
-        script = training_script(script_features.seed)
+        script = training_script(one.seed)
         facts_TY = facts_by_frame(script, fps=LAYOUT.fps)
-        for number, features_KC in enumerate(script_features.features_SKC):
-            frames = slice(number * LAYOUT.max_frames, (number + 1) * LAYOUT.max_frames)
-            start_s = number * LAYOUT.clip_length_s
-            before = Clip(script, start_s, features_KC, facts_TY[frames], before)
+        for frame in range(first_frame, len(facts_TY) - LAYOUT.max_frames + 1, LAYOUT.max_frames):
+            seen_TY = facts_TY[frame : frame + LAYOUT.max_frames]
+            before = Clip(script, frame, seen_TY, one.features_SKC, before)
             clips.append(before)
     return clips
+
+
+def clips_from_anywhere(encoded: Sequence[ScriptFeatures]) -> list[Clip]:
+    """Also those that begin within others, so that nobody learns by heart where clips begin."""
+    begins = range(0, LAYOUT.max_frames, BEGIN_EVERY)
+    return [clip for first in begins for clip in clips_of(encoded, first_frame=first)]
+
+
+@cache
+def frame_of_tokens() -> NDArray[np.int16]:
+    """Which frame of a clip each of its tokens is of, shape (K,)."""
+    return layout_shape().frame_K.numpy().astype(np.int16)
+
+
+@cache
+def layout_shape() -> Compressed:
+    """What the layout makes of a clip, but for features: it is the same for every clip."""
+    num_patches = (IMAGE_SIZE_PX // PATCH_PX) ** 2
+    return compress(torch.zeros(LAYOUT.max_frames, num_patches, 1), LAYOUT)
 
 
 def watched_batches(
@@ -223,11 +262,10 @@ class Marks:
     """Slots and frames of the layout's tokens, which are the same for every clip."""
 
     def __init__(self) -> None:
-        num_patches = (IMAGE_SIZE_PX // PATCH_PX) ** 2
-        shape = compress(torch.zeros(LAYOUT.max_frames, num_patches, 1), LAYOUT)
+        shape = layout_shape()
         self._slot_K = shape.slot_K.numpy()
         self._place_K2 = shape.place_K2.numpy()
-        self._frame_K = shape.frame_K.numpy().astype(np.int16)
+        self._frame_K = frame_of_tokens()
         self._times_s_T = np.arange(LAYOUT.max_frames, dtype=np.float32) / LAYOUT.fps
         assert (self._slot_K == SLOT_VISUAL).any()
 

@@ -5,6 +5,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from models.nano.clips import ScriptFeatures, training_script
 from models.nano.lessons import (
     CLAIMS,
     LESSONS,
@@ -14,7 +15,7 @@ from models.nano.lessons import (
     log_of_clip,
     visual_batches,
 )
-from models.nano.recipe import LAYOUT, Clip, Marks
+from models.nano.recipe import LAYOUT, Clip, Marks, clips_from_anywhere, frame_of_tokens
 from models.nano.truth import LEAST_S
 from models.nano.watch import FACTS, facts_by_frame
 from models.nano.world import write_script
@@ -26,10 +27,9 @@ from models.train import ClipFeatures
 def clips() -> list[Clip]:
     script = write_script(7, duration_s=600, pace=2.0)
     facts_TY = facts_by_frame(script, fps=1)
-    blank = np.zeros((len(Marks().put(np.zeros((235, 1), np.float16)).slot_K), 4), np.float16)
+    blank_SKC = np.zeros((60, len(frame_of_tokens()), 4), np.float16)
     return [
-        Clip(script, 10.0 * number, blank, facts_TY[10 * number : 10 * number + 10])
-        for number in range(60)
+        Clip(script, first, facts_TY[first : first + 10], blank_SKC) for first in range(0, 600, 10)
     ]
 
 
@@ -84,3 +84,17 @@ def test_lessons_begin_with_short_logs_and_end_with_notes(clips: list[Clip]):
     assert all(isinstance(clip, ClipFeatures) and len(clip.slot_K) < 60 for clip in read)
     assert all(sum(asks.values()) == pytest.approx(1) for _, asks in LESSONS)
     assert LAYOUT.max_frames == 10
+
+
+def test_clips_begin_within_others_too_and_show_their_own_frames() -> None:
+    frame_K = frame_of_tokens()
+    numbers_SKC = np.stack([frame_K + 10 * n for n in range(24)])[..., None].astype(np.float16)
+    facts_TY = facts_by_frame(training_script(5), fps=1)
+
+    clips = clips_from_anywhere([ScriptFeatures(5, numbers_SKC)])
+
+    assert sorted(clip.start_s for clip in clips) == list(range(0, 231, 2))
+    for clip in clips:
+        assert (clip.features_KC[:, 0] == frame_K + clip.first_frame).all()
+        assert (clip.facts_TY == facts_TY[clip.first_frame : clip.first_frame + 10]).all()
+        assert clip.before is None or clip.before.start_s == clip.start_s - 10
