@@ -31,9 +31,9 @@ from services.settings import load_settings
 from services.wiring import Stores
 from streaming.messages import NS_PER_S, ClipNote
 
-SEED, PRIOR_SEED = 91_000_001, 95_000_001
+SEED, PRIOR_SEED = 92_700_001, 95_000_001
 STREAM = "yard"
-SEEN_PER_KIND, UNSEEN_PER_KIND = 24, 14
+SEEN_PER_KIND, UNSEEN_PER_KIND = 96, 56
 
 
 def render_once(script: Script, path: Path) -> None:
