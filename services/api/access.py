@@ -5,7 +5,7 @@ A request must then also be addressed to this machine, so that a page of the web
 browser send one (DNS rebinding).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -67,7 +67,7 @@ async def caller_of(request: Request, given: GivenHere) -> Caller:
     return caller
 
 
-def allowed(role: Role) -> Callable[..., Caller]:
+def allowed(role: Role) -> Callable[..., Awaitable[Caller]]:
     """What a route depends on that takes at least this role."""
 
     async def checked(caller: Annotated[Caller, Depends(caller_of)]) -> Caller:
