@@ -24,6 +24,7 @@ from models.finetune import Lesson, Tuning, batches, loss_plot, read_metrics, st
 from models.lora import merge
 from models.processor import Frames
 from models.schemas import Note
+from models.stages import StageName
 from models.train import ClipAsRead, Kept, Sample, replies, train
 from models.transformers_engine import TransformersEngine
 from services.errors import OutputUnusable
@@ -73,7 +74,7 @@ def learn(
     """
     tuning, out = learning.tuning, learning.out
     folders = (learning.folder, *learning.replay)
-    sources = [usable(engine, stores, folder, learning.tasks) for folder in folders]
+    sources = [usable(engine, stores, folder, learning) for folder in folders]
     if not sources[0].examples:
         raise NothingToLearn(learning.folder)
     _begin(out, engine, learning, sources)
@@ -143,10 +144,18 @@ def usable(
     engine: TransformersEngine,
     stores: Stores,
     folder: Path,
-    tasks: Collection[str] | None = None,
+    learning: Learning,
 ) -> Source:
-    """What is learnt from of a set: what is still remembered, and fits into the model's context."""
-    examples = [one for one in read_examples(folder / TRAIN) if tasks is None or one.task in tasks]
+    """What is learnt from of a set: what is still remembered, and fits into the model's context.
+
+    Text alone teaches a projector nothing.
+    """
+    tasks, is_aligned = learning.tasks, learning.tuning.stage is StageName.ALIGN
+    examples = [
+        one
+        for one in read_examples(folder / TRAIN)
+        if (tasks is None or one.task in tasks) and (one.clips or one.video or not is_aligned)
+    ]
     for video in dict.fromkeys(one.video for one in examples if one.video is not None):
         if not (folder / video).is_file():
             raise ClipUnusable(video, reason=f"{folder / video} is not there")

@@ -9,7 +9,9 @@ from services.settings import Settings, load_settings
 from services.topics import prepare_topics
 from services.wiring import opened
 from tests.services.conftest import remember
-from tests.streaming.kafka_server import KafkaServer
+from tests.streaming.kafka_server import LITTERED, KafkaServer
+
+pytestmark = LITTERED
 
 
 def remembered(settings: Settings) -> list[tuple[str, str]]:
