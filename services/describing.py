@@ -63,8 +63,7 @@ class Describer:
         Raises:
             TokensMissing, DamagedTokens, ForeignTokens
         """
-        layout_id, encoder_id = self.engine.layout_id, self.engine.encoder_id
-        return clip_tokens(self._tokens.get(clip_id, layout_id=layout_id, encoder_id=encoder_id))
+        return tokens_of(clip_id, self._tokens, self.engine)
 
     def readable(self, clip_id: str) -> ClipTokens | None:
         """The same; None, and a word, where that cannot be read any more."""
@@ -124,6 +123,16 @@ def stored_tokens(clip_id: str, tokens: ClipTokens) -> StoredTokens:
             "times_s_T": tokens.times_s_T,
         },
     )
+
+
+def tokens_of(clip_id: str, store: TokenStore, engine: Engine) -> ClipTokens:
+    """What is stored of a clip, for an engine that can look at it.
+
+    Raises:
+        TokensMissing, DamagedTokens, ForeignTokens
+    """
+    stored = store.get(clip_id, layout_id=engine.layout_id, encoder_id=engine.encoder_id)
+    return clip_tokens(stored)
 
 
 def clip_tokens(stored: StoredTokens) -> ClipTokens:

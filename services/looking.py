@@ -21,7 +21,7 @@ from memory.tokens import TokenStore
 from memory.values import Hit
 from models.engine import ClipTokens, Engine
 from models.errors import LayoutMismatch, PromptTooLong, RequestRefused, UnparsableReply
-from services.describing import clip_tokens
+from services.describing import tokens_of
 from streaming.messages import Span
 
 AGREES = 0.5  # from here on a look agrees with a note
@@ -112,10 +112,9 @@ class Looker:
 def readable_tokens(engine: Engine, store: TokenStore, clip_id: str) -> ClipTokens | None:
     """The stored tokens of a clip; None where this model cannot look at them."""
     try:
-        stored = store.get(clip_id, layout_id=engine.layout_id, encoder_id=engine.encoder_id)
+        return tokens_of(clip_id, store, engine)
     except (TokensMissing, DamagedTokens, ForeignTokens):
         return None
-    return clip_tokens(stored)
 
 
 def judgement(engine: Engine, tokens: ClipTokens, claim: str) -> float | None:
