@@ -83,12 +83,13 @@ class SendingFrames:
             "sampling_params": {"temperature": 0, "max_new_tokens": MAX_ANSWER_TOKENS},
             "stream": True,
         }
-        begun_s, came_s, event = time.perf_counter(), list[float](), Json()
-        for event in self._servers.stream(GENERATE, body, key=asked.text):  # noqa: B007 - the last is read below
-            came_s.append(time.perf_counter() - begun_s)
-        took = event["meta_info"]
+        begun_s, came = time.perf_counter(), list[tuple[float, Json]]()
+        for event in self._servers.stream(GENERATE, body, key=asked.text):
+            came.append((time.perf_counter() - begun_s, event))
+        whole_s, (first_s, _), (_, last) = time.perf_counter() - begun_s, came[0], came[-1]
+        took = last["meta_info"]
         usage = Usage(took["prompt_tokens"], took["cached_tokens"], took["completion_tokens"])
-        return Told(event["text"], came_s[0], time.perf_counter() - begun_s, usage)
+        return Told(last["text"], first_s, whole_s, usage)
 
 
 class Generating:
