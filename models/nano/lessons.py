@@ -51,7 +51,7 @@ def log(clip: Clip, marks: Marks, num_frames: int, *, everything: bool) -> Sampl
         f"{number / LAYOUT.fps:.1f} {_said(facts_Y)}" for number, facts_Y in enumerate(facts_TY)
     )
     prompt = LOG_EVERYTHING if everything else LOG_CHANGES
-    return Sample(prompt, "; ".join(lines), (marks.put(clip.features_KC, num_frames),))
+    return Sample(prompt, "; ".join(lines), (marks.put(clip.features, num_frames),))
 
 
 def _said(facts_Y: NDArray[np.bool_]) -> str:
@@ -63,7 +63,7 @@ def claims_of_some(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample
     num_frames = int(rng.integers(1, 4))
     true = [FACTS[n] for n in np.flatnonzero(clip.facts_TY[:num_frames].any(0))]
     claims = [_fact_or_near_miss(rng, true) for _ in range(CLAIMS)]
-    return _judged(claims, true, marks.put(clip.features_KC, num_frames))
+    return _judged(claims, true, marks.put(clip.features, num_frames))
 
 
 def claims_of_clip(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
@@ -72,7 +72,7 @@ def claims_of_clip(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample
     shown = shown_in(clip.script, start_s=clip.start_s, end_s=end_s)
     true = [happening.text for happening in shown]
     claims = [claim_of(rng, true)[0] for _ in range(CLAIMS)]
-    return _judged(claims, true, marks.put(clip.features_KC))
+    return _judged(claims, true, marks.put(clip.features))
 
 
 def _judged(claims: Sequence[str], true: Sequence[str], seen: ClipFeatures) -> Sample:

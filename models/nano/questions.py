@@ -171,7 +171,10 @@ class _Asker:
         if wants_yes:
             event = self._described(moment.event)
         else:
-            event = self._rng.choice(_near_misses(moment.event) or [moment.event])
+            misses = _near_misses(moment.event)
+            if not misses:
+                return None
+            event = self._rng.choice(misses)
         found = self._timeline.within(event, asked_s)
         if found is None or bool(found) != wants_yes:
             return None

@@ -166,7 +166,8 @@ class Clip:
         return self.first_frame / LAYOUT.fps
 
     @property
-    def features_KC(self) -> NDArray[np.float16]:  # noqa: N802
+    def features(self) -> NDArray[np.float16]:
+        """Those of its tokens, shape (K, C)."""
         number, late = divmod(self.first_frame, LAYOUT.max_frames)
         if not late:
             return self.features_SKC[number]
@@ -252,7 +253,7 @@ def text_and_answer_batches(clips: Sequence[Clip], *, seed: int) -> Iterator[lis
         yield [
             answer_sample(
                 random,
-                tuple(marks.put(clips[n].features_KC) for n in rng.integers(0, len(clips), count)),
+                tuple(marks.put(clips[n].features) for n in rng.integers(0, len(clips), count)),
             )
             for _ in range(4)
         ]
@@ -285,8 +286,8 @@ class Marks:
 
     def sight(self, clip: Clip, num_frames: int = LAYOUT.max_frames) -> ClipFeatures:
         """The first `num_frames` of a clip, after its lead-in if it has one."""
-        own = self.put(clip.features_KC, num_frames)
-        return own if clip.before is None else self._led_into(own, clip.before.features_KC)
+        own = self.put(clip.features, num_frames)
+        return own if clip.before is None else self._led_into(own, clip.before.features)
 
     def _led_into(self, clip: ClipFeatures, before_KC: NDArray[np.float16]) -> ClipFeatures:
         first = LAYOUT.max_frames - LEAD_IN_FRAMES

@@ -95,6 +95,6 @@ def test_clips_begin_within_others_too_and_show_their_own_frames() -> None:
 
     assert sorted(clip.start_s for clip in clips) == list(range(0, 231, 2))
     for clip in clips:
-        assert (clip.features_KC[:, 0] == frame_K + clip.first_frame).all()
+        assert (clip.features[:, 0] == frame_K + clip.first_frame).all()
         assert (clip.facts_TY == facts_TY[clip.first_frame : clip.first_frame + 10]).all()
         assert clip.before is None or clip.before.start_s == clip.start_s - 10
