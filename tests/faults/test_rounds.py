@@ -8,14 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import may_mount
 from tests.faults.faults import FAULTS, Scheduled, schedule
 from tests.faults.rounds import Round, recovery_of, run_rounds
+from tests.services.conftest import MAY_NOT_MOUNT
 from tests.streaming.kafka_server import LITTERED, KafkaServer
 
 pytestmark = LITTERED
 
 SEED = 5  # both capture and who analyses are set
 KINDS = ("kill Kafka and Redis", "set clocks ahead", "set clocks back", "fill the disk")
+
+
+@pytest.mark.skipif(not may_mount(), reason=MAY_NOT_MOUNT)
+def test_a_full_disk_is_among_the_faults() -> None:
+    assert "fill the disk" in FAULTS
 
 
 def test_each_fault_comes_once_before_any_comes_again() -> None:
