@@ -71,6 +71,17 @@ def test_labels_that_say_nothing_are_refused(settings: Settings, tmp_path: Path)
     assert as_json(run(settings, "labels", "--json")) == []
 
 
+def test_a_number_in_a_file_counts_seconds(settings: Settings, tmp_path: Path) -> None:
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"stream": "cam", "start": 4.02638669841204, "end": 7, "text": "a light"}\n')
+
+    assert run(settings, "label", "--from", str(file)).exit_code == 0
+
+    (label,) = as_json(run(settings, "labels", "--json"))
+    assert label["span"]["start_ns"] == 4_026_000_000
+    assert label["span"]["end_ns"] == 7_000_000_000
+
+
 def test_a_set_is_made_of_notes_where_nobody_labelled(settings: Settings, tmp_path: Path) -> None:
     result = run(settings, "dataset", "build", str(tmp_path / "set"), "--json")
     assert result.exit_code == 0, result.stderr

@@ -70,6 +70,19 @@ def test_a_checkpoint_learns_what_a_set_shows(taught: Settings, tmp_path: Path, 
     assert measured["unusable"] == 0
 
 
+def test_some_tasks_of_a_set_are_learnt(taught: Settings, tmp_path: Path) -> None:
+    train, _ = examples(taught.data.parent / "set")
+    notes = sum(one.task == "note" for one in train)
+
+    told = as_json(trained(taught, tmp_path / "notes", "--task", "note"))
+
+    assert 0 < told["examples"] == notes < len(train)
+    refused = light_run(taught, *command(taught, tmp_path / "none", "--task", "sing"))
+    assert refused.exit_code == 2
+    assert "sing" in refused.stderr
+    assert not (tmp_path / "none").exists()
+
+
 def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> None:
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     trained(taught, whole)
