@@ -21,10 +21,10 @@ NODE = {"object_store_memory": 80 * 2**20, "include_dashboard": False}
 class RayCluster:
     """A head without room for workers, and nodes that come and go."""
 
-    def __init__(self, scratch: str) -> None:
+    def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        head = {"num_cpus": 0, "_system_config": SOON_MISSED, "temp_dir": scratch, **NODE}
+        head = {"num_cpus": 0, "_system_config": SOON_MISSED, **NODE}
         self._cluster = Cluster(initialize_head=True, head_node_args=head)
         self._nodes: list[Any] = []
 
@@ -70,9 +70,9 @@ def living_children(node: Any) -> list[psutil.Process]:
 def ray_running() -> Generator[RayCluster]:
     scratch = tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True)
     with pytest.MonkeyPatch.context() as patch, scratch as directory:  # a short path, for sockets
-        for name, value in RAY.items():
+        for name, value in {**RAY, "RAY_TMPDIR": directory}.items():
             patch.setenv(name, value)
-        cluster = RayCluster(directory)
+        cluster = RayCluster()
         try:
             yield cluster
         finally:
