@@ -33,9 +33,13 @@ from models.replies import (
     parse_reply,
 )
 from models.schemas import Note, Plan
+from models.together import Together
 from models.train import ClipFeatures, pad_texts
 from models.usage import count
 from models.video_llm import LongwatchForConditionalGeneration
+
+CLIPS_AT_ONCE = 8
+"""Clips whose frames a GPU is given together. On the CPU one keeps its cores busy already."""
 
 
 class _Seen(NamedTuple):
@@ -52,13 +56,22 @@ class _Seen(NamedTuple):
 
 
 class TransformersEngine:
-    """Implements `models.engine.Engine`. One call at a time runs; others wait their turn."""
+    """Implements `models.engine.Engine`. One call at a time runs; others wait their turn.
+
+    Where `clips_at_once` is more than one, clips that wait to be encoded pass the tower together.
+    """
 
     def __init__(
-        self, model: LongwatchForConditionalGeneration, processor: Processor, *, name: str
+        self,
+        model: LongwatchForConditionalGeneration,
+        processor: Processor,
+        *,
+        name: str,
+        clips_at_once: int = 1,
     ) -> None:
         self.model, self.processor, self._name = model.eval(), processor, name
         self._lock = threading.RLock()
+        self.tower = Together(self._seen, self._lock, at_most=clips_at_once, what="clips")
         self._grammars = Grammars(
             processor.tokenizer,
             vocab_size=model.config.text_config.vocab_size,
@@ -98,7 +111,12 @@ class TransformersEngine:
             raise CheckpointUnreadable(
                 path, f"{len(missing)} weights are missing, first {missing[0]}"
             )
-        return cls(model.to(device), processor, name=model.config.model_name)  # type: ignore[arg-type]
+        return cls(
+            model.to(device),  # type: ignore[arg-type]
+            processor,
+            name=model.config.model_name,
+            clips_at_once=1 if device == "cpu" else CLIPS_AT_ONCE,
+        )
 
     @property
     def layout(self) -> StreamLayout:
@@ -132,8 +150,8 @@ class TransformersEngine:
         if before is not None:
             refuse_foreign(self, before.tokens)
             times_s_T = [*before.tokens.times_s_T.tolist(), *times_s_T]
+        seen = self.tower(pixels)
         with self._lock, self._autocast():
-            seen = _Seen(*self.model.features(pixels))
             if before is not None:
                 seen = before.seen.followed_by(seen)
             compressed = compress(seen.features_TNC, self.layout, response_TN=seen.response_TN)
@@ -147,6 +165,16 @@ class TransformersEngine:
             encoder_id=self.encoder_id,
         )
         return EncodedClip(tokens, vector_V.float().cpu().numpy(), seen)
+
+    def _seen(self, clips: Sequence[Tensor]) -> list[_Seen]:
+        """What the tower makes of several clips' pixels, each (T, C, H, W), in one batch."""
+        lengths = [len(pixels_TCHW) for pixels_TCHW in clips]
+        with self._autocast():
+            features_TNC, response_TN = self.model.features(torch.cat(list(clips)))
+        features = [part.clone() for part in features_TNC.split(lengths)]  # they are kept apart
+        if response_TN is None:
+            return [_Seen(part, None) for part in features]
+        return list(map(_Seen, features, response_TN.split(lengths)))
 
     @torch.inference_mode()
     def clip_vector(self, clip: ClipTokens) -> NDArray[np.float32] | None:

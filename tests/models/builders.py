@@ -45,8 +45,13 @@ def tiny_model(layout: StreamLayout, *, seed: int = 0) -> LongwatchForConditiona
     return LongwatchForConditionalGeneration(config).eval()
 
 
-def tiny_engine(compression: Compression | None = None, *, seed: int = 0) -> TransformersEngine:
+def tiny_engine(
+    compression: Compression | None = None, *, seed: int = 0, clips_at_once: int = 1
+) -> TransformersEngine:
     layout = tiny_layout(compression)
     return TransformersEngine(
-        tiny_model(layout, seed=seed), Processor(tiny_tokenizer(), layout), name="tiny"
+        tiny_model(layout, seed=seed),
+        Processor(tiny_tokenizer(), layout),
+        name="tiny",
+        clips_at_once=clips_at_once,
     )
