@@ -144,6 +144,7 @@ class Analyst:
         self._pressure = pressure
         self._metrics = metrics or Metrics()
         self._shares: defaultdict[int, Share] = defaultdict(Share)
+        self._told_waiting = 0
 
     def prepare(self, record: bus.Record) -> Sampled:
         with continuing(context_of(record.headers)):
@@ -350,8 +351,8 @@ class Analyst:
 
     def _note_remembered(self, watched: Watched) -> None:
         waiting = len(self._rememberer)
-        self._metrics.unwritten(waiting)
-        self._metrics.budget(Budget.WAITING_NOTES, used=waiting, allowed=MOST_WAITING)
+        self._metrics.unwritten(waiting - self._told_waiting, allowed=MOST_WAITING)
+        self._told_waiting = waiting
         done_ns = watched.collector.done_ns
         waits_from_ns = self._rememberer.waits_from_ns(watched.spec.stream_id)
         until_ns = done_ns if waits_from_ns is None else min(done_ns, waits_from_ns)

@@ -209,11 +209,15 @@ class Metrics:
     def lag(self, topic: str, group: str, messages: int) -> None:
         self._lag.labels(topic, group).set(messages)
 
-    def partitions(self, group: str, count: int) -> None:
-        self._partitions.labels(group).set(count)
+    def partitions(self, group: str, more: int) -> None:
+        """So many more partitions than before, or fewer; a process may have several workers."""
+        self._partitions.labels(group).inc(more)
 
-    def unwritten(self, notes: int) -> None:
-        self._unwritten.set(notes)
+    def unwritten(self, more: int, *, allowed: int) -> None:
+        """So many more notes wait than before, or fewer, of as many as may for each worker."""
+        self._unwritten.inc(more)
+        self._used.labels(Budget.WAITING_NOTES).inc(more)
+        self._allowed.labels(Budget.WAITING_NOTES).set(allowed)
 
     def progress(self, stream_id: str, *, captured_s: float, remembered_s: float) -> None:
         self._captured.labels(self._seen(stream_id)).set(captured_s)

@@ -38,9 +38,9 @@ from services.readiness import Readiness
 from services.serving import url_of
 from services.settings import Settings
 from services.starting import Starting, Stopped
-from services.threads import repeated
+from services.threads import beside, repeated
 from services.told_weights import Telling, WeightsBook, looked_after
-from services.turns import turn_at
+from services.turns import analysts_of, turn_at
 from services.weights import Weights
 from services.wiring import (
     LoadEngine,
@@ -204,11 +204,15 @@ def capture(alone: Alone, stop: threading.Event) -> None:
 def analyse(alone: Alone, stop: threading.Event) -> None:
     decoding = open_decoding(alone.parts.stores.settings)
     with alone.engine() as serving:
-        worker = alone.starting.until_there(
-            "bus", lambda: analyst_of(alone.parts, serving, decoding)
-        )
+        workers = [
+            alone.starting.until_there("bus", lambda: analyst_of(alone.parts, serving, decoding))
+            for _ in range(analysts_of(alone.parts.stores.settings))
+        ]
         alone.readiness.has("service")
-        worker.run(stop)
+        with ExitStack() as stack:
+            for worker in workers[1:]:
+                stack.enter_context(beside(Service.ANALYSE, worker.run, stop))
+            workers[0].run(stop)
 
 
 def index(alone: Alone, stop: threading.Event) -> None:

@@ -82,6 +82,12 @@ class Settings(BaseSettings):
         description="Where the model computes: cpu, cuda, or cuda:1 for the second GPU.",
     )
     decode_threads: int = Field(default=1, ge=1, description="CPU threads that decode a segment.")
+    analysts: int = Field(
+        default=0,
+        ge=0,
+        description="Streams that one process of `analyse` works at together, where Kafka divides "
+        "the work; 0: four where the model computes on a GPU or in servers, else one.",
+    )
     when_behind: WhenBehind = Field(
         default=WhenBehind.WAIT,
         description="What is done of cameras' footage when analysis cannot keep up: wait, "

@@ -12,6 +12,9 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from services.settings import Settings
 
+ANALYSTS = 4
+"""Streams that are worked at together where that is quicker than one after another."""
+
 Turn = Callable[[], AbstractContextManager[None]]
 
 
@@ -44,6 +47,18 @@ class Turns:
 def turn_at(settings: Settings) -> Turn:
     """How the threads of a process wait for the model that the settings name."""
     return Turns().turn if settings.model_address is None else nullcontext
+
+
+def analysts_of(settings: Settings) -> int:
+    """How many readers of segments a process has, whose clips may be encoded and told of together.
+
+    On the embedded bus nobody divides the work, so that there is one.
+    """
+    if settings.kafka is None:
+        return 1
+    if settings.analysts:
+        return settings.analysts
+    return 1 if settings.device == "cpu" and settings.model_address is None else ANALYSTS
 
 
 def questions_at_once(settings: Settings) -> int:

@@ -97,6 +97,7 @@ class Worker(Generic[T]):
         self._handled: dict[int, int] = {}
         self._due: dict[int, int] = {}
         self._committed: dict[int, int] = {}
+        self._assigned = 0
 
     def run(self, stop: threading.Event) -> None:
         """Work until `stop` is set.
@@ -155,7 +156,9 @@ class Worker(Generic[T]):
             timeout_s = 0.0 if self._pending else IDLE_S
             records = self._consumer.poll(max_records=room, timeout_s=timeout_s)
             self._let_go()
-            self._metrics.partitions(self.name, len(self._consumer.assigned))
+            assigned = len(self._consumer.assigned)
+            self._metrics.partitions(self.name, assigned - self._assigned)
+            self._assigned = assigned
             for record in records:
                 prepared = pool.submit(self._handler.prepare, record)
                 self._pending.append(Pending(record, prepared))

@@ -1,10 +1,12 @@
 """Several processes analyse for one memory, on Kafka, and remember what one would have."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from kafka import KafkaAdminClient
 
 from memory.dump import dump
 from services.capture import CaptureParts, StreamCapture
@@ -14,6 +16,7 @@ from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import opened, opened_bus, wall_clock
 from streaming.bus import lag
+from streaming.kafka_link import Admin
 from tests.services.conftest import EPOCH, serve
 from tests.services.films import film, story
 from tests.services.processes import Process, Services, measured, until
@@ -55,7 +58,7 @@ def on_kafka(kafka_servers: str, tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def crew(on_kafka: Settings, tmp_path: Path) -> Iterator[Services]:
-    """Three that could analyse, none of them started."""
+    """Three that could analyse, none of them started; the second works at several streams."""
     services = Services(
         dict.fromkeys((ONE, TWO, THREE), ("run", Service.ANALYSE.value)),
         environment={
@@ -65,6 +68,7 @@ def crew(on_kafka: Settings, tmp_path: Path) -> Iterator[Services]:
             "SCRIPTED_SLOWNESS_S": SLOWNESS_S,
         },
         logs=tmp_path / "logs",
+        own={TWO: {"LONGWATCH_ANALYSTS": "3"}},
     )
     yield services
     services.clean_up()
@@ -104,6 +108,13 @@ def partitions_of(process: Process) -> float:
     return measured(process.get("/metrics").text, "longwatch_partitions", group="analyse") or 0
 
 
+def members_of(settings: Settings, group: str) -> int:
+    name = settings.kafka_prefix + group
+    admin: Admin = KafkaAdminClient(bootstrap_servers=settings.kafka or "")
+    with closing(admin):
+        return len(admin.describe_groups([name])[name]["members"])
+
+
 def until_shared(settings: Settings, *processes: Process) -> None:
     """Wait until each has its part, and all of it is given out."""
 
@@ -130,6 +141,19 @@ def test_two_share_the_work_and_one_that_is_killed_is_replaced_by_the_other(
 
     assert partitions_of(crew[TWO]) == on_kafka.kafka_partitions
     assert memory_of(on_kafka) == undisturbed
+
+
+def test_one_process_works_at_several_streams_at_once(
+    on_kafka: Settings, shared_film: Path, undisturbed: bytes, crew: Services
+) -> None:
+    crew.start(TWO)
+    until_shared(on_kafka, crew[TWO])
+    capture(on_kafka, shared_film)
+    until_remembered(on_kafka, crew[TWO])
+
+    assert members_of(on_kafka, Service.ANALYSE) == 3
+    assert memory_of(on_kafka) == undisturbed
+    assert crew.stop() == {TWO: 0}
 
 
 def test_one_that_froze_and_comes_back_disturbs_nobody(
