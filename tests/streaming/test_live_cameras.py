@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from streaming.cutter import LIVE
 from streaming.errors import SourceUnauthorised, SourceUntrusted
 from streaming.messages import NS_PER_S, GapReason
 from streaming.progress import StreamState
@@ -29,6 +30,7 @@ from tests.streaming.watching import wall_ns, watching
 RATE = 30
 FRAME_NS = NS_PER_S // RATE
 CAMERAS = 10
+MINUTE_NS = 60 * NS_PER_S
 
 
 @pytest.fixture(scope="module")
@@ -110,6 +112,34 @@ def test_a_camera_that_dies_comes_back_with_other_pictures(
     assert max(map(abs, watch.errors_ns(camera.clock(), after))) < FRAME_NS
     assert (watch.status.width_px, watch.status.height_px) == (320, 180)
     assert watch.gaps[-1].reason is GapReason.UNREACHABLE
+    assert watch.leaves_no_instant_out()
+
+
+def test_a_camera_that_goes_away_for_a_minute_leaves_a_gap_of_a_minute(
+    tmp_path: Path, film: Film
+) -> None:
+    """With the patience and the segments of a service, and not with those of these tests."""
+    with (
+        switched_on(Camera(tmp_path, {"/1": film})) as camera,
+        watching(camera.url(), tmp_path / "store", options=SourceOptions(), policy=LIVE) as watch,
+    ):
+        watch.until_segments(2)
+        camera.process.kill()
+        gone_ns = wall_ns()
+        watch.until(lambda: wall_ns() - gone_ns > MINUTE_NS, within_s=70)
+        assert watch.status.state is StreamState.RECONNECTING
+        before, clock_before = list(watch.segments), camera.clock()
+        camera.start()
+        back_ns = wall_ns()
+        watch.until_segments(2, within_s=45)
+
+    after = watch.segments[len(before) :]
+    assert max(map(abs, watch.errors_ns(clock_before, before))) < FRAME_NS
+    assert max(map(abs, watch.errors_ns(camera.clock(), after))) < FRAME_NS
+    away = [gap for gap in watch.gaps if watch.wall_ns(gap.span.end_ns) > gone_ns]
+    assert {gap.reason for gap in away} == {GapReason.UNREACHABLE}
+    assert watch.wall_ns(away[0].span.start_ns) < gone_ns + FRAME_NS
+    assert back_ns < watch.wall_ns(away[-1].span.end_ns) < back_ns + 35 * NS_PER_S
     assert watch.leaves_no_instant_out()
 
 
