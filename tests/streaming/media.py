@@ -103,6 +103,18 @@ def pieces(folder: Path, *, count: int, first_tick: int, first_number: int = 0) 
     return made
 
 
+def fragments(folder: Path, *, count: int, first_tick: int) -> tuple[Path, list[Path]]:
+    """The same in fragments of one MP4 file, after what they begin with."""
+    film(
+        folder / "list.m3u8",
+        ticks=range(first_tick, first_tick + count * 90_000, 6000),
+        time_base=Fraction(1, 90_000),
+        container="hls",
+        options={"hls_segment_type": "fmp4", "hls_time": "1", "hls_list_size": "0"},
+    )
+    return folder / "init.mp4", [folder / f"list{index}.m4s" for index in range(count)]
+
+
 def pieces_of_one(folder: Path, *, count: int, first_tick: int, gop: int) -> list[Path]:
     """A film of one transport stream in pieces of a second, of which few begin with a keyframe."""
     ticks = range(first_tick, first_tick + count * 90_000, 6000)

@@ -76,9 +76,14 @@ class LivePlaylist:
 
     Time goes by when somebody reads the playlist: then the next of the pieces to come is filmed,
     or several of them, before it is read again; and where None comes, the camera goes off.
+
+    `head` is what all pieces begin with, where they are fragments of MP4 and not transport streams.
     """
 
-    def __init__(self, *filmed: Path, to_come: Sequence[ToCome] = ()) -> None:
+    def __init__(
+        self, *filmed: Path, to_come: Sequence[ToCome] = (), head: Path | None = None
+    ) -> None:
+        self._head = head
         self._pieces: list[tuple[str, bytes]] = []
         self._to_come: list[ToCome] = []
         self.is_over = False
@@ -97,7 +102,7 @@ class LivePlaylist:
         self.switch_on(*filmed, to_come=to_come)
 
     def _film(self, piece: Path) -> None:
-        self._pieces.append((f"/{len(self._pieces)}.ts", piece.read_bytes()))
+        self._pieces.append((f"/{len(self._pieces)}{piece.suffix}", piece.read_bytes()))
 
     def _time_goes_by(self) -> None:
         if self._to_come:
@@ -113,12 +118,17 @@ class LivePlaylist:
             playlist = self._playlist()
             self._time_goes_by()
             return Answer(playlist)
-        body = dict(self._pieces).get(path)
+        if self._head is not None and path == f"/{self._head.name}":
+            body = self._head.read_bytes()
+        else:
+            body = dict(self._pieces).get(path)
         return Answer(status=404) if body is None else Answer(body, told_length=len(body))
 
     def _playlist(self) -> bytes:
         first = max(0, len(self._pieces) - LISTED)
-        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1"]
+        lines = ["#EXTM3U", "#EXT-X-VERSION:7", "#EXT-X-TARGETDURATION:1"]
+        if self._head is not None:
+            lines.append(f'#EXT-X-MAP:URI="{self._head.name}"')
         lines.append(f"#EXT-X-MEDIA-SEQUENCE:{first}")
         for name, _ in self._pieces[first:]:
             lines += ["#EXTINF:0.1,", name.lstrip("/")]  # a client asks again as soon as that

@@ -11,18 +11,24 @@ import pytest
 
 from streaming.messages import NS_PER_S, GapReason
 from tests.streaming.capturing import TurnedClock, leaves_no_instant_out, watch
-from tests.streaming.media import film, pieces, pieces_of_one
+from tests.streaming.media import film, fragments, pieces, pieces_of_one
 from tests.streaming.servers import LivePlaylist, http_server
 
 
 @pytest.mark.parametrize("missed", [1, 4, 20])
+@pytest.mark.parametrize("are_fragments", [False, True], ids=["ts", "fmp4"])
 def test_what_a_playlist_lists_no_more_when_it_is_read_again_is_a_gap(
-    tmp_path: Path, missed: int
+    tmp_path: Path, missed: int, are_fragments: bool
 ) -> None:
-    filmed = pieces(tmp_path, count=9 + missed, first_tick=900_000)
+    if are_fragments:
+        head, filmed = fragments(tmp_path, count=9 + missed, first_tick=900_000)
+    else:
+        head, filmed = None, pieces(tmp_path, count=9 + missed, first_tick=900_000)
     at_once = 3 + missed  # three of which are listed
     camera = LivePlaylist(
-        *filmed[:3], to_come=[filmed[3], filmed[4 : 4 + at_once], *filmed[4 + at_once :], None]
+        *filmed[:3],
+        to_come=[filmed[3], filmed[4 : 4 + at_once], *filmed[4 + at_once :], None],
+        head=head,
     )
     clock, stop = TurnedClock(), Event()
     clock.at(1, stop.set)
