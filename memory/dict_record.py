@@ -5,7 +5,7 @@ Nothing is kept when the process ends. Words are ranked by the same BM25 as SQLi
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -242,6 +242,10 @@ class DictRecord:
     def cursor(self, name: str) -> int | None:
         with self._lock:
             return self._cursors.get(name)
+
+    def cursors(self, names: Collection[str]) -> dict[str, int]:
+        with self._lock:
+            return {name: self._cursors[name] for name in names if name in self._cursors}
 
     def set_cursor(self, name: str, value: int) -> None:
         with self._lock:

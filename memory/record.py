@@ -8,7 +8,7 @@ work twice equals doing it once. Reads are ordered by stream, start, id. `within
 read to what overlaps any of the given spans (half-open); None is everything.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -127,6 +127,10 @@ class Record(Protocol):
     def counts(self, stream_id: str | None = None) -> Counts: ...
 
     def cursor(self, name: str) -> int | None: ...
+
+    def cursors(self, names: Collection[str]) -> dict[str, int]:
+        """Those of the names that were set, in few questions."""
+        ...
 
     def set_cursor(self, name: str, value: int) -> None:
         """Remember a number by name, such as how far a follower has read."""

@@ -7,7 +7,7 @@ beforehand what a crash in between leaves to be done. Keys: memory/redis_scripts
 says what is right.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 
 from memory.bodies import Body, note_of, parsed
@@ -271,6 +271,13 @@ class RedisRecord:
     def cursor(self, name: str) -> int | None:
         value = self._redis.ask("HGET", self._redis.key("cursors"), name)
         return None if value is None else int(value)
+
+    def cursors(self, names: Collection[str]) -> dict[str, int]:
+        if not names:
+            return {}
+        values = self._redis.ask("HMGET", self._redis.key("cursors"), *names)
+        found = zip(names, values, strict=True)
+        return {name: int(value) for name, value in found if value is not None}
 
     def set_cursor(self, name: str, value: int) -> None:
         self._redis.ask("HSET", self._redis.key("cursors"), name, value)

@@ -5,7 +5,8 @@ not at all, and replace what was stored under the same id. Several processes may
 file; one writes at a time. `DictRecord` says what is right.
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -272,6 +273,10 @@ class SqliteRecord:
     def cursor(self, name: str) -> int | None:
         row = self._file.row("select value from cursors where name = ?", (name,))
         return None if row is None else row[0]
+
+    def cursors(self, names: Collection[str]) -> dict[str, int]:
+        named = "select name, value from cursors where name in (select value from json_each(?))"
+        return dict(self._file.rows(named, (json.dumps(list(names)),)))
 
     def set_cursor(self, name: str, value: int) -> None:
         with self._file.transaction():

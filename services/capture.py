@@ -260,7 +260,9 @@ class Supervisor:
     def _follow_registry(self) -> None:
         record = self._parts.record
         specs = {spec.stream_id: spec for spec in record.streams()}
-        paused = {name for name, spec in specs.items() if record.cursor(cursor_of(PAUSED, spec))}
+        cursors = {name: cursor_of(PAUSED, spec) for name, spec in specs.items()}
+        values = record.cursors(cursors.values())
+        paused = {name for name, cursor in cursors.items() if values.get(cursor)}
         with suppress(UnknownStream):  # forgotten since it was read: the next look sees that
             self._follow(specs, paused)
 

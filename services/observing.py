@@ -5,7 +5,7 @@ Nothing waits for it: whoever asks for health or measurements gets what the last
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from datetime import datetime, timedelta
 
 from memory.errors import StoreError
@@ -15,7 +15,7 @@ from services.following import FOLLOWED
 from services.locks import Service
 from services.metrics import Budget
 from services.parts import Parts
-from services.progress import StreamProgress, is_recording, progress_of
+from services.progress import StreamProgress, is_recording, progress_of_stream
 from services.readiness import Readiness
 from streaming.bus import lag
 from streaming.errors import BusError, FootageError
@@ -45,6 +45,7 @@ class Observer:
         self._tells_streams = bool({Service.CAPTURE, Service.ANALYSE} & set(services))
         self._has_footage = Service.CAPTURE in services
         self._now_at = now_at
+        self._finished: dict[tuple[str, datetime], StreamProgress] = {}
 
     def look(self) -> None:
         """Look once, at the bus and at the record."""
@@ -85,11 +86,22 @@ class Observer:
         record, metrics = self._parts.stores.record, self._parts.metrics
         specs = {spec.stream_id: spec for spec in record.streams()}
         if self._tells_streams:
-            progress = progress_of(record)
+            progress = self._progress(specs.values())
             for one in progress:
                 self._tell(specs.get(one.stream_id), one)
             metrics.states(Counter(one.state for one in progress))
         metrics.keep_streams(specs)
+
+    def _progress(self, specs: Iterable[StreamSpec]) -> list[StreamProgress]:
+        """How far streams are; what has ended and is remembered to its end is not asked again."""
+        record, known = self._parts.stores.record, self._finished
+        found = {
+            one: known.get(one) or progress_of_stream(record, spec)
+            for spec in specs
+            for one in [(spec.stream_id, spec.added_at)]
+        }
+        self._finished = {one: at for one, at in found.items() if is_finished(at)}
+        return list(found.values())
 
     def _tell(self, spec: StreamSpec | None, one: StreamProgress) -> None:
         metrics = self._parts.metrics
@@ -106,3 +118,7 @@ class Observer:
         self._readiness.misses(what, str(error))
         if action_for(error) is Action.CRASH:
             log.debug("%s: %s", what, error)  # whoever works with it says so, and stops
+
+
+def is_finished(one: StreamProgress) -> bool:
+    return one.state == StreamState.ENDED and one.remembered_ns >= one.captured_ns

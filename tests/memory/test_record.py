@@ -272,6 +272,15 @@ def test_cursors_are_kept(record: Record) -> None:
     assert record.cursor("index") == 8
 
 
+def test_many_cursors_are_read_together(record: Record) -> None:
+    names = [f"analysed:camera-{number}" for number in range(3000)]
+    for number in (0, 7, 2999):
+        record.set_cursor(names[number], number)
+
+    assert record.cursors(names) == {names[0]: 0, names[7]: 7, names[2999]: 2999}
+    assert record.cursors([]) == {}
+
+
 def test_counts_are_of_one_stream_or_of_all(record: Record) -> None:
     put(record, note(0, events=((1, 2, "x"), (3, 4, "y"))), note(0, stream="hill"))
     record.put_gap(gap(8, 12))

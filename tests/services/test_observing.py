@@ -60,6 +60,18 @@ class Away:
         return fail
 
 
+class Reading:
+    """A record that notes what it is asked."""
+
+    def __init__(self, record: Record) -> None:
+        self._record = record
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        self.asked.append(name)
+        return getattr(self._record, name)
+
+
 def test_a_look_finds_lag_and_progress(parts: Parts) -> None:
     assert look(parts, *Service) is None
     text = parts.metrics.exposition().decode()
@@ -69,6 +81,24 @@ def test_a_look_finds_lag_and_progress(parts: Parts) -> None:
     assert measured(text, "longwatch_remembered_seconds", stream="cam") == 45
     assert measured(text, "longwatch_streams", state="ended") == 1
     assert measured(text, "longwatch_behind_live_seconds", stream="cam") is None, "a recording"
+
+
+def test_what_has_ended_and_is_remembered_is_not_read_again(parts: Parts) -> None:
+    reading = Reading(parts.stores.record)
+    stores = replace(parts.stores, record=cast(Record, reading))
+    observer = Observer(
+        replace(parts, stores=stores), readiness_of(parts), [*Service], now_at=lambda: NOW_AT
+    )
+    observer.look()
+    assert reading.asked.count("last_clips") == 1
+    parts.stores.registry.add(NewStream("door", "rtsp://camera/door", starts_at=NOW_AT))
+    reading.asked.clear()
+    observer.look()
+    observer.look()
+
+    assert reading.asked.count("last_clips") == 2, "of the door, each time"
+    text = parts.metrics.exposition().decode()
+    assert measured(text, "longwatch_remembered_seconds", stream="cam") == 45
 
 
 def test_a_camera_is_behind_by_what_is_not_remembered_yet(parts: Parts) -> None:
