@@ -4,8 +4,9 @@
     held-out.jsonl    what is measured on, and never learnt from
     card.json         how the set was made, and what it holds; card.md says so to people
 
-An example is a conversation in the LLaVA format (`id`, `conversations`) about clips of the record
-or a video file beside the set, and says of what footage it tells, so that it is forgotten with it.
+An example is a conversation in the LLaVA format (`id`, `conversations`) about clips of the record,
+or about a video or image file beside the set, and says of what footage it tells, so that it is
+forgotten with it.
 The folders are registered in the record, which deletes from them when it forgets.
 """
 
@@ -14,9 +15,9 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from memory.documents import Documents, Key
 from memory.durable import write_durably
@@ -31,6 +32,8 @@ KIND = "dataset"
 ExampleTask = Literal["note", "judge", "answer", "merge", "fold", "plan"]
 Origin = Literal["label", "model", "teacher", "given"]
 """Who says what is to be replied: a label, the model, a teacher, or whoever gave the set."""
+PLACE, IMAGE_PLACE = "<video>", "<image>"
+"""What stands in a prompt for what is shown; and how LLaVA writes that of images."""
 
 
 class Turn(BaseModel):
@@ -43,17 +46,18 @@ class Turn(BaseModel):
 
 
 class Example(Message):
-    """A conversation about clips, or about a video file, or about text alone.
+    """A conversation about clips, or about a video or image file, or about text alone.
 
     `clips` are those of the record that its prompt shows, in order; `lead_in` is the clip before
     them, whose end is in view, and `context` are those whose notes it tells. Of a `video`,
-    [start_s, end_s) is shown, and what is before that is its lead-in. `span` is all footage that it
+    [start_s, end_s) is shown, and what is before that is its lead-in. With `at_s`, one
+    picture of its clip or video is shown, the first one from then on. `span` is all footage that it
     tells of, and `kind` what kind of question it asks, if that has a name.
     """
 
     id: str
-    task: ExampleTask
-    origin: Origin
+    task: ExampleTask = "answer"
+    origin: Origin = "given"
     kind: str = ""
     span: Span | None = None
     clips: tuple[str, ...] = ()
@@ -62,7 +66,29 @@ class Example(Message):
     video: str | None = None
     start_s: Annotated[float, Field(ge=0)] = 0.0
     end_s: Annotated[float, Field(gt=0)] | None = None
+    at_s: Annotated[float, Field(ge=0)] | None = None
+    image: str | None = None
     conversations: tuple[Turn, ...]
+
+    @model_validator(mode="after")
+    def _must_show_one_thing(self) -> Self:
+        if self.image is not None and (self.clips or self.video or self.at_s is not None):
+            raise ValueError("an image is shown alone, without clips, video or at_s")
+        if self.at_s is not None and (len(self.clips) + (self.video is not None) != 1):
+            raise ValueError("at_s is a moment of one clip or of one video")
+        return self
+
+    @property
+    def shown(self) -> Literal["image", "video", "text"]:
+        """What it shows; text is what shows nothing."""
+        if self.image is not None or self.at_s is not None:
+            return "image"
+        return "text" if self.video is None and not self.clips else "video"
+
+    @property
+    def file(self) -> str | None:
+        """The file beside the set that it shows, if it shows one."""
+        return self.video if self.image is None else self.image
 
     @property
     def told_of(self) -> set[str]:
@@ -73,6 +99,8 @@ class Example(Message):
     def turns(self) -> list[tuple[str, str]]:
         """Prompts, each with its reply."""
         said = [turn.value for turn in self.conversations]
+        if self.shown != "text":
+            said[::2] = [prompt.replace(IMAGE_PLACE, PLACE) for prompt in said[::2]]
         return list(zip(said[::2], said[1::2], strict=True))
 
 
@@ -240,7 +268,8 @@ def _lines_of(path: Path) -> list[str]:
 
 def _first(error: ValidationError) -> str:
     first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _bytes_of(examples: Iterable[Example]) -> bytes:
@@ -249,5 +278,6 @@ def _bytes_of(examples: Iterable[Example]) -> bytes:
 
 
 def _json_of(example: Example) -> dict[str, Any]:
-    """What differs from the defaults, by the names of the format."""
-    return example.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    """What differs from the defaults, by the names of the format; and its task, and by whom."""
+    told = example.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return {"id": example.id, "task": example.task, "origin": example.origin, **told}

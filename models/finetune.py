@@ -5,7 +5,8 @@
     instruct   the decoder and the heads of retrieval; tokens that are stored stay readable
 
 Batches are drawn by step, so that a run goes on where it was. Each is of one task, so that little
-is padded. Knows nothing of where lessons come from.
+is padded; mixed ones hold images beside clips of one task. Knows nothing of where lessons come
+from.
 """
 
 import json
@@ -18,7 +19,7 @@ import numpy as np
 
 from models.lora import adapt
 from models.processor import Frames
-from models.stages import StageName
+from models.stages import Shown, StageName
 from models.train import ClipFeatures, Sample, Stage
 from models.video_llm import LongwatchForConditionalGeneration
 
@@ -50,6 +51,7 @@ class Lesson:
 
     task: str
     own: bool
+    shown: Shown
     load: Callable[[], Sample]
 
 
@@ -81,17 +83,57 @@ def batches(
     lessons: Sequence[Lesson], *, batch_size: int, seed: int, first_step: int
 ) -> Iterator[list[Sample]]:
     """Batches of one task each, as often as there are lessons of it; the n-th is ever the same."""
-    by_task: dict[str, list[Lesson]] = {}
-    for lesson in lessons:
-        by_task.setdefault(lesson.task, []).append(lesson)
-    tasks = sorted(by_task)
-    shares = {task: _shares(by_task[task]) for task in tasks}
-    weights = np.array([len(by_task[task]) for task in tasks], np.float64)
+    pool = Pool(lessons, key=lambda lesson: lesson.task)
+    for step in count(first_step):
+        drawn = pool.draw(np.random.default_rng((seed, step)), batch_size)
+        yield [lesson.load() for lesson in drawn]
+
+
+def mixed_batches(
+    lessons: Sequence[Lesson], *, batch_size: int, seed: int, first_step: int
+) -> Iterator[list[Sample]]:
+    """Batches of which half are images, and the others clips of one task; or of text alone.
+
+    Batches of text come as often as there are lessons of it beside those of clips. Where there are
+    no images or no clips, it is `batches`.
+
+    Raises:
+        ValueError: a batch of one holds no two kinds.
+    """
+    if not {"image", "video"} <= {lesson.shown for lesson in lessons}:
+        yield from batches(lessons, batch_size=batch_size, seed=seed, first_step=first_step)
+        return
+    if batch_size < 2:
+        raise ValueError(f"a batch of {batch_size} holds no two kinds")
+    images = Pool([one for one in lessons if one.shown == "image"], key=lambda lesson: "")
+    others = Pool(
+        [one for one in lessons if one.shown != "image"],
+        key=lambda lesson: f"{lesson.shown} {lesson.task}",
+    )
     for step in count(first_step):
         rng = np.random.default_rng((seed, step))
-        task = tasks[rng.choice(len(tasks), p=weights / weights.sum())]
-        drawn = rng.choice(len(by_task[task]), batch_size, p=shares[task])
-        yield [by_task[task][number].load() for number in drawn]
+        drawn = others.draw(rng, batch_size)
+        if drawn[0].shown == "video":
+            drawn[: batch_size // 2] = images.draw(rng, batch_size // 2)
+        yield [lesson.load() for lesson in drawn]
+
+
+class Pool:
+    """Lessons by what they have in common, drawn as often as there are of them."""
+
+    def __init__(self, lessons: Sequence[Lesson], *, key: Callable[[Lesson], str]) -> None:
+        self._alike: dict[str, list[Lesson]] = {}
+        for lesson in lessons:
+            self._alike.setdefault(key(lesson), []).append(lesson)
+        self._keys = sorted(self._alike)
+        self._shares = {key: _shares(self._alike[key]) for key in self._keys}
+        self._weights = np.array([len(self._alike[key]) for key in self._keys], np.float64)
+
+    def draw(self, rng: np.random.Generator, count: int) -> list[Lesson]:
+        """Lessons of one key."""
+        key = self._keys[rng.choice(len(self._keys), p=self._weights / self._weights.sum())]
+        alike = self._alike[key]
+        return [alike[number] for number in rng.choice(len(alike), count, p=self._shares[key])]
 
 
 def _shares(lessons: Sequence[Lesson]) -> np.ndarray:

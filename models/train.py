@@ -318,13 +318,15 @@ def retrieval_loss(
     samples: Sequence[Sample],
     visual_XD: Tensor,
 ) -> Tensor:
-    """Every clip against one caption of each: a pair is positive if the caption is true of it."""
-    lengths = [len(sample.clips[0].frames.frame_K) for sample in samples]
-    clip_BV = torch.cat([model.clip_vector(part[None]) for part in visual_XD.split(lengths)])
-    texts = sorted({text for sample in samples for text in sample.captions})
+    """Every clip with captions against one caption of each: which are true of it, which not."""
+    lengths = [sum(len(clip.frames.frame_K) for clip in sample.clips) for sample in samples]
+    parts = list(zip(samples, visual_XD.split(lengths), strict=True))
+    told = [sample for sample, _ in parts if sample.captions]
+    clip_BV = torch.cat([model.clip_vector(part[None]) for one, part in parts if one.captions])
+    texts = sorted({text for sample in told for text in sample.captions})
     ids, mask = pad_texts(processor, texts)
     text_NV = model.text_vector(ids.to(model.device), mask.to(model.device))
-    truth_BN = torch.tensor([[text in sample.captions for text in texts] for sample in samples])
+    truth_BN = torch.tensor([[text in sample.captions for text in texts] for sample in told])
     truth_BN = truth_BN.to(model.device)
     scale, bias = model.retrieval_scale
     logits = clip_BV.float() @ text_NV.float().T * scale.exp() + bias

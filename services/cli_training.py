@@ -4,6 +4,7 @@ import logging
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
@@ -12,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from memory.datasets import ExampleTask
-from models.stages import StageName
+from models.stages import StageName, Strategy
 from services.console import EXIT_FAILED, Json, Tools, print_json, reported, tools_of
 from services.errors import SettingsError
 from services.locks import running_services
@@ -85,9 +86,14 @@ def train(  # noqa: PLR0913 - the options of a command
     start: Annotated[Path, typer.Option("--from", help="Folder of the checkpoint to begin with.")],
     out: Annotated[Path, typer.Option(help="Folder of the run and of the checkpoint it makes.")],
     stage: Annotated[
-        StageName, typer.Option(help="What learns: the projector, it and the decoder, or that.")
-    ] = StageName.INSTRUCT,
-    steps: Annotated[int, typer.Option(min=1, help="How many steps.")] = 500,
+        StageName | None,
+        typer.Option(help="What learns: projector, it and decoder, or (default) the decoder."),
+    ] = None,
+    strategy: Annotated[
+        Strategy | None,
+        typer.Option(help="Instead of a stage: all of them, and when video joins images."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=1, help="How many steps, of each stage.")] = 500,
     batch_size: Annotated[int, typer.Option(min=1, help="Examples a step and set.")] = 8,
     seed: Annotated[int, typer.Option(min=0, help="What is drawn, and in which order.")] = 0,
     lora: Annotated[bool, typer.Option("--lora", help="Train adapters, not the decoder.")] = False,
@@ -119,20 +125,23 @@ def train(  # noqa: PLR0913 - the options of a command
     """
     from models.finetune import Tuning
     from services.training.learning import Learning, learn
+    from services.training.strategies import learn_by
 
     tools = tools_of(context).with_settings(data=None, model=start)
     log_to(tools.err, level=logging.ERROR)
     if unknown := set(task or ()).difference(get_args(ExampleTask)):
         raise typer.BadParameter(f"{', '.join(sorted(unknown))}: no such task")
+    if strategy and stage:
+        raise typer.BadParameter("a --strategy has its own stages; leave out it or --stage")
+    if strategy and batch_size == 1:
+        raise typer.BadParameter("a batch of images and video holds two or more: --batch-size 2")
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
-        tuning = Tuning(stage, steps, batch_size, seed, lora, lr, save_memory)
+        first = stage or StageName.INSTRUCT
+        tuning = Tuning(first, steps, batch_size, seed, lora, lr, save_memory)
+        learning = Learning(examples, tuple(replay or ()), out, tuning, save_every, task)
+        learner = partial(learn_by, strategy) if strategy else learn
         with progress(tools, "training") as show:
-            learnt = learn(
-                checkpoint_of(tools),
-                stores,
-                Learning(examples, tuple(replay or ()), out, tuning, save_every, task),
-                on_progress=show,
-            )
+            learnt = learner(checkpoint_of(tools), stores, learning, on_progress=show)
         if as_json:
             print_json(asdict(learnt))
             return
@@ -140,7 +149,7 @@ def train(  # noqa: PLR0913 - the options of a command
             tools.out.print(f"went on at step {learnt.went_on_at}", highlight=False)
         said = ", ".join(f"{name} {value:.3f}" for name, value in learnt.losses.items())
         tools.out.print(
-            f"{learnt.model_id}: {learnt.examples} examples, {said}; see {out}/loss.svg",
+            f"{learnt.model_id}: {learnt.examples} examples, {said}; see {learnt.curves}",
             highlight=False,
             soft_wrap=True,
         )

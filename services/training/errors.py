@@ -4,6 +4,7 @@ LearningError
 ├── ClipUnusable        a clip cannot be looked at again
 ├── NotOurCheckpoint    a model that cannot be trained or measured in this process
 ├── NothingToLearn      a data set holds nothing that can be learnt from
+├── KindMissing         a strategy shows what no set holds
 ├── NothingToMeasure    a set holds nothing out, or a file no example
 ├── NothingHeldOut      there is nothing to compare checkpoints on
 ├── WorseThanServing    a checkpoint that is not promoted, for it is worse
@@ -13,6 +14,7 @@ LearningError
 from collections.abc import Mapping
 from pathlib import Path
 
+from models.stages import Shown, Strategy
 from services.errors import ServiceError
 
 
@@ -42,6 +44,17 @@ class NothingToLearn(LearningError):
             "make it anew with: longwatch dataset build"
         )
         self.folder = folder
+
+
+class KindMissing(LearningError):
+    def __init__(self, strategy: Strategy, shown: Shown) -> None:
+        how = "an `image` file or `at_s`" if shown == "image" else "`clips` or a `video` file"
+        super().__init__(
+            f"{strategy} learns of what shows {shown}, and no set holds any; add lines with {how} "
+            "to --set or to a --replay, or name a --stage instead"
+        )
+        self.strategy = strategy
+        self.shown = shown
 
 
 class NothingToMeasure(LearningError):

@@ -20,11 +20,19 @@ import numpy as np
 from safetensors import SafetensorError
 
 from memory.datasets import TRAIN, Example, read_examples
-from models.finetune import Lesson, Tuning, batches, loss_plot, read_metrics, stage_of
+from models.finetune import (
+    Lesson,
+    Tuning,
+    batches,
+    loss_plot,
+    mixed_batches,
+    read_metrics,
+    stage_of,
+)
 from models.lora import merge
 from models.processor import Frames
 from models.schemas import Note
-from models.stages import StageName
+from models.stages import Shown, StageName
 from models.train import ClipAsRead, Kept, Sample, replies, train
 from models.transformers_engine import TransformersEngine
 from services.errors import OutputUnusable
@@ -33,12 +41,16 @@ from services.training.media import Media
 from services.wiring import Stores
 
 RUN, STATE, METRICS, CURVES = "run.json", "state.pt", "metrics.jsonl", "loss.svg"
+WHOLE = "config.json"
 REPORTS = 100  # of a run
 
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """What is learnt, and where the result goes. `tasks`: those of the examples; None: all."""
+    """What is learnt, and where the result goes.
+
+    `tasks` are those of the examples, and `shows` what these show, beside text; None: all.
+    """
 
     folder: Path
     replay: Sequence[Path]
@@ -46,14 +58,16 @@ class Learning:
     tuning: Tuning
     save_every: int
     tasks: Collection[str] | None = None
+    shows: Collection[Shown] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
-    """A run that is done."""
+    """A run that is done. `curves` are the losses of it, or of its last stage."""
 
     model_id: str
     out: Path
+    curves: Path
     examples: int
     passed_over: int
     went_on_at: int
@@ -67,23 +81,42 @@ def learn(
     *,
     on_progress: Callable[[float], None] = lambda share: None,
 ) -> Learnt:
-    """Train, or go on training, and save the checkpoint.
+    """Train in one stage, or go on training, and save the checkpoint.
 
     Raises:
         StoreError, ModelError, NothingToLearn, OutputUnusable, ClipUnusable
     """
-    tuning, out = learning.tuning, learning.out
-    folders = (learning.folder, *learning.replay)
-    sources = [usable(engine, stores, folder, learning) for folder in folders]
+    sources = sources_of(engine, stores, learning)
     if not sources[0].examples:
         raise NothingToLearn(learning.folder)
-    _begin(out, engine, learning, sources)
+    return learn_from(sources, engine, learning, into=learning.out, on_progress=on_progress)
+
+
+def learn_from(
+    sources: Sequence["Source"],
+    engine: TransformersEngine,
+    learning: Learning,
+    *,
+    into: Path,
+    on_progress: Callable[[float], None],
+) -> Learnt:
+    """The same, of examples that are there: at least one of the sources has some.
+
+    The checkpoint goes into a folder of its own, or into that of the run.
+
+    Raises:
+        ModelError, OutputUnusable, ClipUnusable
+    """
+    tuning, out = learning.tuning, learning.out
+    begin(out, engine, learning, sources, stage=tuning.stage)
     kept = Kept(out / STATE, every=learning.save_every)
     metrics = read_metrics(out / METRICS, until_step=kept.first_step)
     stage = stage_of(engine.model, tuning)
+    is_mixed = learning.shows is not None and len(learning.shows) > 1
+    drawn = mixed_batches if is_mixed else batches
     tasks = [
         replies(
-            batches(
+            drawn(
                 [lesson_of(source.media, tuning, one) for one in source.examples],
                 batch_size=tuning.batch_size,
                 seed=tuning.seed + number,
@@ -113,7 +146,8 @@ def learn(
         )
         if tuning.lora:
             merge(engine.model.language_model.model.layers)
-        _save(engine, out)
+        _save(engine, into)
+        (out / STATE).unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
         said = f"{error}; the same command goes on at step {kept.kept_step}"
         raise OutputUnusable(out, reason=said) from error
@@ -123,7 +157,8 @@ def learn(
     losses = {name: value for name, value in metrics[-1].items() if name not in ("step", "share")}
     return Learnt(
         trained.model_id,
-        out,
+        into,
+        out / CURVES,
         len(sources[0].examples),
         sum(source.passed_over for source in sources),
         kept.first_step,
@@ -140,25 +175,27 @@ class Source:
     passed_over: int
 
 
+def sources_of(engine: TransformersEngine, stores: Stores, learning: Learning) -> list[Source]:
+    """What the set has to show, and then what the sets of replay have.
+
+    Raises:
+        StoreError, ClipUnusable
+    """
+    folders = (learning.folder, *learning.replay)
+    return [usable(engine, stores, folder, learning) for folder in folders]
+
+
 def usable(
     engine: TransformersEngine,
     stores: Stores,
     folder: Path,
     learning: Learning,
 ) -> Source:
-    """What is learnt from of a set: what is still remembered, and fits into the model's context.
-
-    Text alone teaches a projector nothing.
-    """
-    tasks, is_aligned = learning.tasks, learning.tuning.stage is StageName.ALIGN
-    examples = [
-        one
-        for one in read_examples(folder / TRAIN)
-        if (tasks is None or one.task in tasks) and (one.clips or one.video or not is_aligned)
-    ]
-    for video in dict.fromkeys(one.video for one in examples if one.video is not None):
-        if not (folder / video).is_file():
-            raise ClipUnusable(video, reason=f"{folder / video} is not there")
+    """What is learnt from of a set: what is still remembered, and fits into the model's context."""
+    examples = [one for one in read_examples(folder / TRAIN) if _is_wanted(one, learning)]
+    for name in dict.fromkeys(one.file for one in examples if one.file is not None):
+        if not (folder / name).is_file():
+            raise ClipUnusable(name, reason=f"{folder / name} is not there")
     remembered = stores.record.clip_ids()
     limit = int(engine.model.config.text_config.max_position_embeddings)
     kept = [
@@ -169,16 +206,27 @@ def usable(
     return Source(Media(engine, stores, folder), kept, len(examples) - len(kept))
 
 
+def _is_wanted(example: Example, learning: Learning) -> bool:
+    """Whether it is of the tasks and shows what is to be shown; a projector learns of no text."""
+    if learning.tasks is not None and example.task not in learning.tasks:
+        return False
+    if example.shown == "text":
+        return learning.tuning.stage is not StageName.ALIGN
+    return learning.shows is None or example.shown in learning.shows
+
+
 def _length(engine: TransformersEngine, stores: Stores, example: Example) -> int:
-    """About how many positions an example takes; clips of files are not counted."""
+    """About how many positions an example takes; images and clips of files are not counted."""
     texts = sum(len(engine.processor.text_ids(text)) for turn in example.turns for text in turn)
+    if example.shown == "image":
+        return texts
     notes = (stores.record.clip(clip_id) for clip_id in (*example.clips, example.lead_in or ""))
     return texts + sum(note.token_count for note in notes if note is not None)
 
 
 def lesson_of(media: Media, tuning: Tuning, example: Example) -> Lesson:
     own = example.origin == "label"
-    return Lesson(example.task, own, partial(sample_of, media, tuning, example))
+    return Lesson(example.task, own, example.shown, partial(sample_of, media, tuning, example))
 
 
 def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
@@ -198,21 +246,31 @@ def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
     return Sample(prompt, reply, clips, captions=captions, more=tuple(more))
 
 
-def _begin(
-    out: Path, engine: TransformersEngine, learning: Learning, sources: Sequence[Source]
+def begin(
+    out: Path,
+    engine: TransformersEngine,
+    learning: Learning,
+    sources: Sequence[Source],
+    *,
+    stage: str,
 ) -> None:
-    """Take the folder, or go on in it."""
+    """Take the folder, or go on in it; `stage` names it, or the strategy.
+
+    Raises:
+        OutputUnusable
+    """
     told = json.dumps(
         {
             "from": engine.model_id,
             **asdict(learning.tuning),
+            "stage": stage,
             "examples": [_digest(source.examples) for source in sources],
         },
         indent=1,
     )
     try:
         out.mkdir(parents=True, exist_ok=True)
-        if (out / "config.json").exists():
+        if (out / WHOLE).exists():
             raise OutputUnusable(out, reason="a checkpoint is there; give another --out")
         if not (out / RUN).exists():
             if any(out.iterdir()):
@@ -238,7 +296,6 @@ def _save(engine: TransformersEngine, out: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     engine.model.save_pretrained(unfinished)
     engine.processor.tokenizer.save_pretrained(unfinished)
-    for path in sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json"):
+    for path in sorted(unfinished.iterdir(), key=lambda path: path.name == WHOLE):
         path.replace(out / path.name)
     unfinished.rmdir()
-    (out / STATE).unlink(missing_ok=True)

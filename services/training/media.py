@@ -1,7 +1,8 @@
 """The clips of examples, as a checkpoint reads them.
 
 Stored tokens are read where the same encoder made them. Else the footage is decoded again, and the
-checkpoint's own tower looks at it. Files beside a set are decoded likewise.
+checkpoint's own tower looks at it. Files beside a set are decoded likewise. An image is a clip of
+one picture, at its start.
 """
 
 from collections.abc import Sequence
@@ -109,7 +110,7 @@ class Sampler:
 
 
 class Media:
-    """Clips of a data directory, and video files beside a set."""
+    """Clips of a data directory, and video and image files beside a set."""
 
     def __init__(self, engine: TransformersEngine, stores: Stores, folder: Path) -> None:
         self._engine = engine
@@ -119,6 +120,7 @@ class Media:
         self._encoded_clip = lru_cache(MOST_KEPT)(self._clip_encoded)
         self._features = lru_cache(MOST_KEPT)(self._clip_features)
         self._film = lru_cache(MOST_FILMS)(self._film_frames)
+        self._picture = lru_cache(MOST_KEPT)(self._one_picture)
 
     def tokens(self, example: Example) -> list[ClipTokens]:
         """What the model is shown for each `<video>` of an example.
@@ -126,6 +128,8 @@ class Media:
         Raises:
             ClipUnusable: the footage, or the file beside the set, is not there, or cannot be read.
         """
+        if example.shown == "image":
+            return [self._encoded(self._image(example))]
         if example.video is not None:
             clip, before = self._file_frames(example.video, example.start_s, example.end_s)
             clips = [self._encoded(clip)]
@@ -144,6 +148,8 @@ class Media:
 
     def features(self, example: Example) -> list[ClipFeatures]:
         """The same, as a projector reads it: the footage is decoded, and looked at again."""
+        if example.shown == "image":
+            return [self._looked_at(self._image(example))]
         if example.video is not None:
             clip, earlier = self._file_frames(example.video, example.start_s, example.end_s)
             clips = [self._looked_at(clip)]
@@ -168,6 +174,26 @@ class Media:
 
     def _clip_features(self, clip_id: str) -> ClipFeatures:
         return self._looked_at(self._clip_frames(clip_id))
+
+    def _image(self, example: Example) -> Stretch:
+        """What an example shows that shows an image."""
+        clip_id = example.clips[0] if example.clips else None
+        return self._picture(example.file or "", clip_id, example.at_s)
+
+    def _one_picture(self, file: str, clip_id: str | None, at_s: float | None) -> Stretch:
+        """An image file, or a picture of a clip or of a video file: the first from a time on."""
+        name, start_ns, at_ns = clip_id or file, 0, round((at_s or 0.0) * NS_PER_S)
+        if clip_id is not None:
+            clip = self._clip_frames(clip_id)
+            frames, start_ns = clip.frames, clip.start_ns
+        elif at_s is not None:
+            frames = self._film(file)
+        else:
+            frames = self._film_frames(file)
+        for frame in frames:
+            if frame.media_ns - start_ns >= at_ns:
+                return Stretch(name, [frame], frame.media_ns)
+        raise ClipUnusable(name, reason=f"it has no picture from {at_ns / NS_PER_S:g} s on")
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span

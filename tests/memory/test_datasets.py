@@ -73,6 +73,42 @@ def test_a_line_is_in_the_format_that_llava_reads(tmp_path: Path) -> None:
     assert read_examples(tmp_path / TRAIN)[0] == example(1, 0, 10)
 
 
+def test_a_line_of_llava_reads_as_it_stands(tmp_path: Path) -> None:
+    said = [{"from": "human", "value": "<image>\nWhat is it?"}, {"from": "gpt", "value": "a boat"}]
+    line = {"id": "000000033471", "image": "coco/000000033471.jpg", "conversations": said}
+    (tmp_path / TRAIN).write_text(f"{json.dumps(line)}\n")
+
+    (found,) = read_examples(tmp_path / TRAIN)
+
+    assert (found.task, found.origin, found.shown) == ("answer", "given", "image")
+    assert found.turns == [("<video>\nWhat is it?", "a boat")]
+    write_set(tmp_path, train=[found], held_out=[], card=None)
+    kept = json.loads((tmp_path / TRAIN).read_text())
+    assert kept == {**line, "task": "answer", "origin": "given"}
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        {"image": "a.png", "video": "a.mp4"},
+        {"image": "a.png", "clips": ["clip-1"]},
+        {"image": "a.png", "at_s": 3},
+        {"at_s": 3},
+        {"at_s": 3, "clips": ["clip-1", "clip-2"]},
+        {"at_s": 3, "clips": ["clip-1"], "video": "a.mp4"},
+        {"at_s": -1, "video": "a.mp4"},
+    ],
+)
+def test_a_line_that_shows_two_things_as_one_is_named(
+    tmp_path: Path, shown: dict[str, object]
+) -> None:
+    line = {"id": "x", **shown, "conversations": []}
+    (tmp_path / TRAIN).write_text(json.dumps(line))
+
+    with pytest.raises(BadExample, match="line 1 is no example"):
+        read_examples(tmp_path / TRAIN)
+
+
 def test_the_card_counts_what_is_there(tmp_path: Path) -> None:
     written(tmp_path)
 
@@ -88,7 +124,7 @@ def test_what_is_no_example_is_named_by_its_line(tmp_path: Path) -> None:
     with (tmp_path / TRAIN).open("a") as file:
         file.write('{"id": "x"}\n')
 
-    with pytest.raises(BadExample, match=r"line 4 .*task"):
+    with pytest.raises(BadExample, match=r"line 4 .*conversations"):
         read_examples(tmp_path / TRAIN)
     with pytest.raises(ExamplesMissing, match="dataset build"):
         read_examples(tmp_path / "none.jsonl")

@@ -8,9 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from models.finetune import Lesson, Tuning, batches, led_into, loss_plot, read_metrics, stage_of
+from models.finetune import (
+    Lesson,
+    Tuning,
+    batches,
+    led_into,
+    loss_plot,
+    mixed_batches,
+    read_metrics,
+    stage_of,
+)
 from models.lora import adapt, merge
-from models.stages import StageName
+from models.stages import VIDEO, Shown, StageName, Strategy
 from models.train import (
     ClipAsRead,
     Kept,
@@ -33,7 +42,7 @@ def lessons() -> list[Lesson]:
     texts = [("note", "yes", True), ("note", "no", False), ("note", "2.0", False),
              ("judge", "yes", False)]  # fmt: skip
     return [
-        Lesson(task, own, lambda n=n, said=said: Sample("what <video>", said, (clip(n),)))
+        Lesson(task, own, "video", lambda n=n, said=said: Sample("what <video>", said, (clip(n),)))
         for n, (task, said, own) in enumerate(texts)
     ]
 
@@ -52,6 +61,63 @@ def test_half_of_what_is_drawn_was_said_by_people() -> None:
     notes = [one for batch in drawn(0, 400) if "no" in batch or "2.0" in batch for one in batch]
 
     assert 0.35 < notes.count("yes") / len(notes) < 0.6
+
+
+def shown_lessons(*shown: Shown) -> list[Lesson]:
+    """As many lessons as asked for; the reply says what each shows, and its number."""
+    return [
+        Lesson(
+            "answer",
+            False,
+            kind,
+            lambda n=n, kind=kind: Sample("what", f"{kind} {n}"),
+        )
+        for n, kind in enumerate(shown)
+    ]
+
+
+def mixed(lessons: list[Lesson], *, batch_size: int, count: int) -> list[list[str]]:
+    found = mixed_batches(lessons, batch_size=batch_size, seed=1, first_step=0)
+    return [[sample.reply.split()[0] for sample in next(found)] for _ in range(count)]
+
+
+def test_a_mixed_batch_holds_both_kinds_and_text_is_kept_apart() -> None:
+    videos, texts = shown_lessons(*6 * VIDEO), shown_lessons("text", "text")
+    lessons = [*shown_lessons("image"), *videos, *texts]
+
+    drawn_kinds = mixed(lessons, batch_size=4, count=80)
+
+    visual = [sorted(batch) for batch in drawn_kinds if "text" not in batch]
+    assert visual and all(batch == ["image"] * 2 + ["video"] * 2 for batch in visual)
+    rest = [batch for batch in drawn_kinds if "text" in batch]
+    assert all(batch == ["text"] * 4 for batch in rest)
+    assert 0.1 < len(rest) / len(drawn_kinds) < 0.4
+    assert sorted(mixed(shown_lessons("image", "video"), batch_size=3, count=1)[0]) == [
+        "image", "video", "video",
+    ]  # fmt: skip
+
+
+def test_what_cannot_be_mixed_is_drawn_as_ever() -> None:
+    lessons = shown_lessons("video", "text", "video")
+    plain = batches(lessons, batch_size=1, seed=1, first_step=5)
+    same = mixed_batches(lessons, batch_size=1, seed=1, first_step=5)
+
+    drawn_of = [[sample.reply for _ in range(9) for sample in next(one)] for one in (plain, same)]
+    assert drawn_of[0] == drawn_of[1]
+    with pytest.raises(ValueError, match="batch of 1"):
+        mixed(shown_lessons("image", "video"), batch_size=1, count=1)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "parts"),
+    [
+        (Strategy.S4_V, "align image, pretrain image, instruct image, instruct video"),
+        (Strategy.S3_IV, "align image, pretrain image, instruct image+video"),
+        (Strategy.S2_S3_IV, "align image, pretrain image+video, instruct image+video"),
+    ],
+)
+def test_strategies_bring_video_in_where_their_names_say(strategy: Strategy, parts: str) -> None:
+    assert ", ".join(f"{one.stage} {'+'.join(one.shows)}" for one in strategy.parts) == parts
 
 
 def run_to_the_end(
