@@ -29,6 +29,7 @@ _MOST_WORDS = 64
 _VOWEL = re.compile(r"[aeiouy]")
 
 
+@lru_cache(maxsize=8192)
 def content_words(text: str) -> tuple[str, ...]:
     """The stems of the words that carry meaning, in order, with repeats."""
     return tuple(stem(word) for word in _plain_words(text) if word not in _FUNCTION_WORDS)
@@ -44,6 +45,7 @@ def searched_words(query: str) -> list[str]:
     return list(dict.fromkeys(content_words(query)))[:_MOST_WORDS]
 
 
+@lru_cache(maxsize=8192)
 def is_negated(text: str) -> bool:
     """Whether the text says that something is not so."""
     return not _NEGATIONS.isdisjoint(_plain_words(text))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from models.cpu_linear import wide_linears
 from models.grammar import most_likely
 from models.video_llm import LongwatchForConditionalGeneration
 
@@ -33,9 +34,12 @@ Notes of footage that a model knows have 21 and more.
 def next_logits(
     model: LongwatchForConditionalGeneration, ids: Sequence[int], visual_XD: Tensor | None
 ) -> Tensor:
-    """Logits of the token after the prompt."""
+    """Logits of the token after the prompt. Safe to call from several threads at once."""
     embeds = model.inputs_embeds(torch.tensor([ids], device=model.device), visual_XD)
-    hidden_1LD = model.language_model.model(inputs_embeds=embeds).last_hidden_state
+    with wide_linears():
+        hidden_1LD = model.language_model.model(
+            inputs_embeds=embeds, use_cache=False
+        ).last_hidden_state
     return model.language_model.lm_head(hidden_1LD[0, -1])
 
 

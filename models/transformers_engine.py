@@ -59,6 +59,8 @@ class TransformersEngine:
     """Implements `models.engine.Engine`. One call at a time runs; others wait their turn.
 
     Where `clips_at_once` is more than one, clips that wait to be encoded pass the tower together.
+    Only judgements run beside each other, each on the threads that torch was given: on rows so few,
+    two that have a core each are sooner done than one that has both.
     """
 
     def __init__(
@@ -222,8 +224,8 @@ class TransformersEngine:
         """Probability that the reply to a prompt is yes, and not no."""
         with self._lock:
             ids, visual = self._read(prompt, clips)
-            with self._autocast():
-                logits = next_logits(self.model, ids, visual)
+        with self._autocast():
+            logits = next_logits(self.model, ids, visual)
         count(prompt_tokens=len(ids), completion_tokens=1)
         yes, no = (self.processor.text_ids(word)[0] for word in ("yes", "no"))
         return float(logits[[yes, no]].float().softmax(0)[0])

@@ -32,7 +32,7 @@ from services.moments import Bounds, parse_bounds, show_ns
 from services.promoted import is_named, served_model
 from services.settings import Settings
 from services.tracing import Tracer
-from services.turns import Turn
+from services.turns import Turn, looks_at_once
 from services.wiring import Stores, now_at
 from streaming.messages import NS_PER_S, Alert, Answer, ClipNote, Message, Span
 
@@ -258,7 +258,13 @@ def back_tested(
     Raises:
         TimeError, NoSuchStream, StoreError, ModelError
     """
-    judge = Judge(engine=engine, record=stores.record, tokens=stores.tokens, turn=turn)
+    judge = Judge(
+        engine=engine,
+        record=stores.record,
+        tokens=stores.tokens,
+        turn=turn,
+        at_once=looks_at_once(stores.settings),
+    )
     spans = spans_of(request, stores)
     tried = back_test(
         request.rule,

@@ -5,12 +5,14 @@ what comes together, so nobody waits before them but for the engine's own slots
 (`models.model_servers`), which bound what a server is asked at once.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from services.settings import Settings
+from services.wiring import model_threads
 
 ANALYSTS = 4
 """Streams that are worked at together where that is quicker than one after another."""
@@ -67,3 +69,18 @@ def questions_at_once(settings: Settings) -> int:
 
     address = settings.model_address
     return 1 if address is None else AT_ONCE * len(address.urls)
+
+
+def looks_at_once(settings: Settings) -> int:
+    """How many clips that model is asked about together by one who has his turn.
+
+    In this process, one on each core, as far as the threads of the model leave them.
+    """
+    from models.model_servers import AT_ONCE
+
+    address = settings.model_address
+    if address is not None:
+        return AT_ONCE * len(address.urls)
+    if settings.device != "cpu":
+        return 1
+    return max(1, (os.cpu_count() or 1) // model_threads(settings))

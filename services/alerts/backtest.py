@@ -1,19 +1,17 @@
 """Try a rule on what is remembered, before or after it counts: the same judge, the same fold."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from memory.record import Record
 from services.alerts.judging import Judge, Outcome
-from services.alerts.keeper import looked
+from services.alerts.keeper import followed, looks_of
 from services.alerts.machine import let_go
 from services.alerts.rules import Rule
 from services.alerts.watch import Watch
-from streaming.messages import Alert, Span
+from streaming.messages import Alert, ClipNote, Span
 from streaming.topics import DAY_S
-
-TELL_EVERY_CLIPS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +50,14 @@ def back_test(
     watched_s, clips = 0.0, 0
     for span in spans:
         watch = Watch(next_ns=span.start_ns)
-        for note in record.clips([span]):
-            if note.span.start_ns < watch.next_ns:
-                continue
-            watched_s, clips = watched_s + note.span.duration_s, clips + 1
-            watch, raised = looked(rule, watch, note, judge, zone=None)
-            alerts |= {alert.alert_id: alert for alert in raised}
-            if clips % TELL_EVERY_CLIPS == 0:
-                on_watched(watched_s)
+        notes = list(_one_after_another(record.clips([span]), from_ns=span.start_ns))
+        for at in range(0, len(notes), judge.notes_at_once):
+            some = notes[at : at + judge.notes_at_once]
+            for note, look in zip(some, looks_of(rule, some, judge, zone=None), strict=True):
+                watched_s, clips = watched_s + note.span.duration_s, clips + 1
+                watch, raised = followed(rule, watch, note, look)
+                alerts |= {alert.alert_id: alert for alert in raised}
+            on_watched(watched_s)
         if watch.alert is not None:
             _, raised = let_go(rule, watch)
             alerts |= {alert.alert_id: alert for alert in raised}
@@ -73,3 +71,11 @@ def back_test(
         unreadable=spent[Outcome.UNREADABLE],
         seconds=time.perf_counter() - began_s,
     )
+
+
+def _one_after_another(notes: Iterable[ClipNote], *, from_ns: int) -> Iterator[ClipNote]:
+    """In order of time, without those that begin before the one before them has ended."""
+    for note in notes:
+        if note.span.start_ns >= from_ns:
+            from_ns = note.span.end_ns
+            yield note

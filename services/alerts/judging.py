@@ -13,15 +13,18 @@ Decodes nothing and encodes nothing.
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from memory.events import matches
 from memory.record import Record
 from memory.tokens import TokenStore
-from memory.values import Vector
+from memory.values import ClipVectors, Vector
 from models.engine import ClipTokens, Engine
 from services.alerts.watch import Look, Seen
 from services.looking import judgement, readable_tokens
@@ -34,6 +37,9 @@ BASE_RATE = 0.02  # of clips that show what a rule speaks of
 NOTED_OF_SHOWN, NOTED_OF_OTHERS = 0.75, 0.002
 """How often a note tells of a claim that its clip shows, and that it does not show."""
 MOST_JUDGED = 3  # wordings in one note
+NOTES_AT_ONCE = 32  # of which one in four or so is judged
+
+T = TypeVar("T")
 
 
 class Outcome(StrEnum):
@@ -45,7 +51,7 @@ class Outcome(StrEnum):
 
 
 class Judge:
-    """Looks at clips that are remembered, for what rules speak of."""
+    """Looks at clips that are remembered, for what rules speak of, at so many of them at once."""
 
     def __init__(
         self,
@@ -55,47 +61,102 @@ class Judge:
         tokens: TokenStore,
         turn: Callable[[], AbstractContextManager[None]] = nullcontext,
         metrics: Metrics | None = None,
+        at_once: int = 1,
     ) -> None:
         self._engine = engine
         self._record = record
         self._tokens = tokens
         self._turn = turn
         self._metrics = metrics or Metrics()
+        self._at_once = at_once
         self._vectors: dict[str, Vector] = {}
         self.count_of = dict.fromkeys(Outcome, 0)
 
-    def look(
-        self, note: ClipNote, claims: Sequence[str], *, noted_only: bool = False
-    ) -> Look | None:
-        """What a clip shows of each claim; None of one whose tokens cannot be read.
+    @property
+    def notes_at_once(self) -> int:
+        """Of how many notes `looks` makes the most: enough for all that it judges together."""
+        return max(NOTES_AT_ONCE, 4 * self._at_once)
+
+    def looks(
+        self,
+        notes: Sequence[ClipNote],
+        claims: Sequence[str],
+        *,
+        noted_only: bool = False,
+        together_from: float | None = None,
+    ) -> list[Look | None]:
+        """What clips show of each claim; None of one whose tokens cannot be read.
+
+        They are judged `at_once` at a time, all in one turn at the model.
 
         `noted_only`: what its note does not tell of counts as not shown, without a judgement.
+        `together_from`: the claims matter only where a clip shows all of them at one time, each as
+        likely as this or more. What cannot, by the sieve or by an earlier claim, is not judged.
         """
-        seen: list[Seen] = []
-        for claim in claims:
-            one = self._seen(note, claim, noted_only=noted_only)
-            if one is None:
-                return None
-            seen.append(one)
-        return Look(note.clip_id, note.span, note.epoch_at, tuple(seen))
+        sieved = [self._sieved(note, claims, noted_only=noted_only) for note in notes]
+        passed = {
+            note.clip_id: some
+            for note, some in zip(notes, sieved, strict=True)
+            if any(one.wordings for one in some)
+        }
+        tokens = self._each(self._read, list(passed))
+        wanted = list(passed.values())
+        if together_from is not None:
+            wanted = [_that_meet(some) for some in wanted]
+        judge = partial(self._judged, least=together_from or 0.0)
+        with self._turn() if passed else nullcontext():
+            judged_of = dict(zip(passed, self._each(judge, tokens, wanted), strict=True))
+        nothing = [_UNSEEN] * len(claims)
+        return [self._look(note, judged_of.get(note.clip_id, nothing)) for note in notes]
 
-    def _seen(self, note: ClipNote, claim: str, *, noted_only: bool) -> Seen | None:
-        noted = [event for event in note.events if matches(claim, event.text)]
-        is_noted = bool(noted) or matches(claim, note.text)
-        if not is_noted and (noted_only or not self._resembles(note.clip_id, claim)):
-            self._count(Outcome.PASSED_OVER)
-            return Seen(0.0)
-        tokens = readable_tokens(self._engine, self._tokens, note.clip_id)
-        if tokens is None:
+    def _look(self, note: ClipNote, judged: Sequence["_Judged"] | None) -> Look | None:
+        if judged is None:
             self._count(Outcome.UNREADABLE)
             return None
-        wordings = list(dict.fromkeys(event.text for event in noted))[:MOST_JUDGED] or [claim]
-        judgement = max(self._judged(tokens, wording) for wording in wordings)
-        times_ns = tuple((event.span.start_ns, event.span.end_ns) for event in noted)
-        return Seen(probability_of(judgement, is_noted=is_noted), times_ns)
+        for one in judged:
+            for outcome in [Outcome.JUDGED] * one.judgements or [Outcome.PASSED_OVER]:
+                self._count(outcome)
+        seen = tuple(one.seen for one in judged)
+        return Look(note.clip_id, note.span, note.epoch_at, seen)
 
-    def _resembles(self, clip_id: str, claim: str) -> bool:
-        held = self._record.vectors_of(clip_id)
+    def _each(self, do: Callable[..., T], *of: Sequence[Any]) -> list[T]:
+        if self._at_once == 1 or len(of[0]) <= 1:
+            return list(map(do, *of))
+        with ThreadPoolExecutor(self._at_once) as pool:
+            return list(pool.map(do, *of))
+
+    def _read(self, clip_id: str) -> ClipTokens | None:
+        return readable_tokens(self._engine, self._tokens, clip_id)
+
+    def _sieved(
+        self, note: ClipNote, claims: Sequence[str], *, noted_only: bool
+    ) -> list["_Sieved"]:
+        passed = [_noted(note, claim) for claim in claims]
+        if noted_only or all(passed):
+            return [one or _DROPPED for one in passed]
+        held = self._record.vectors_of(note.clip_id)
+        return [
+            one or (_Sieved((claim,)) if self._resembles(held, claim) else _DROPPED)
+            for one, claim in zip(passed, claims, strict=True)
+        ]
+
+    def _judged(
+        self, tokens: ClipTokens | None, sieved: Sequence["_Sieved"], *, least: float
+    ) -> list["_Judged"] | None:
+        if tokens is None:
+            return None
+        judged: list[_Judged] = []
+        for one in sieved:
+            is_open = one.times_ns or all(other.seen.probability >= least for other in judged)
+            if not one.wordings or not is_open:
+                judged.append(_UNSEEN)
+                continue
+            best = max(judgement(self._engine, tokens, said) or 0.0 for said in one.wordings)
+            probability = probability_of(best, is_noted=one.is_noted)
+            judged.append(_Judged(Seen(probability, one.times_ns), len(one.wordings)))
+        return judged
+
+    def _resembles(self, held: ClipVectors | None, claim: str) -> bool:
         if held is None or held.model_id != self._engine.model_id:
             return True  # nothing to go by
         vector = self._vector(claim)
@@ -107,14 +168,47 @@ class Judge:
                 self._vectors[claim] = np.asarray(self._engine.embed([claim])[0])
         return self._vectors[claim]
 
-    def _judged(self, tokens: ClipTokens, claim: str) -> float:
-        self._count(Outcome.JUDGED)
-        with self._turn():
-            return judgement(self._engine, tokens, claim) or 0.0
-
     def _count(self, outcome: Outcome) -> None:
         self.count_of[outcome] += 1
         self._metrics.judged(outcome.value)
+
+
+class _Sieved(NamedTuple):
+    """What the sieve says of a claim and a clip: what to judge, if anything, and when it is."""
+
+    wordings: tuple[str, ...]
+    times_ns: tuple[tuple[int, int], ...] = ()
+    is_noted: bool = False
+
+
+class _Judged(NamedTuple):
+    """What became of a claim and a clip, and how many judgements that took."""
+
+    seen: Seen
+    judgements: int
+
+
+_DROPPED, _UNSEEN = _Sieved(()), _Judged(Seen(0.0), 0)
+
+
+def _noted(note: ClipNote, claim: str) -> _Sieved | None:
+    """What there is to judge of a claim that a note tells of."""
+    events = [event for event in note.events if matches(claim, event.text)]
+    if not events and not matches(claim, note.text):
+        return None
+    wordings = tuple(dict.fromkeys(event.text for event in events))[:MOST_JUDGED] or (claim,)
+    times_ns = tuple((event.span.start_ns, event.span.end_ns) for event in events)
+    return _Sieved(wordings, times_ns, is_noted=True)
+
+
+def _that_meet(sieved: Sequence[_Sieved]) -> list[_Sieved]:
+    """Without what has no time and cannot meet another that has none: one with a time never does.
+
+    What has times stays, which may meet what a clip beside this one tells of.
+    """
+    if all(one.wordings and not one.times_ns for one in sieved):
+        return list(sieved)
+    return [one if one.times_ns else _DROPPED for one in sieved]
 
 
 def probability_of(judgement: float, *, is_noted: bool) -> float:

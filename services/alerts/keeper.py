@@ -7,18 +7,18 @@ when it starts it looks at all that is remembered.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, tzinfo
 
 from pydantic import ValidationError
 
 from memory.record import Record
 from services.alerts.book import Place, RuleBook, ends_of
-from services.alerts.conditions import Absent, claims_of
+from services.alerts.conditions import Absent, While, claims_of
 from services.alerts.judging import Judge
-from services.alerts.machine import let_go, passed_over, raised_early, step
+from services.alerts.machine import KEPT_SHARE, let_go, passed_over, raised_early, step
 from services.alerts.rules import Rule
-from services.alerts.watch import Step, Watch
+from services.alerts.watch import Look, Step, Watch
 from services.logs import about
 from services.metrics import Metrics
 from services.progress import remembered_until_ns
@@ -87,7 +87,7 @@ class RuleKeeper:
         """Hold a rule against part of a clip, after all that is remembered before it."""
         self._catch_up(rule, note.span.stream_id, until_ns=note.span.start_ns)
         place = self._book.place(rule, note.span.stream_id)
-        look = self._judge().look(note, claims_of(rule.condition), noted_only=True)
+        (look,) = self._judge().looks([note], claims_of(rule.condition), noted_only=True)
         if place is not None and look is not None:
             done = raised_early(rule, rule.condition, place.watch, look)
             if done.alerts:
@@ -197,11 +197,28 @@ def may_be_early(
 
 
 def looked(rule: Rule, watch: Watch, note: ClipNote, judge: Judge, *, zone: tzinfo | None) -> Step:
-    """One clip, held against one rule. What the schedule leaves out is not looked at."""
+    """One clip, held against one rule."""
+    (look,) = looks_of(rule, [note], judge, zone=zone)
+    return followed(rule, watch, note, look)
+
+
+def looks_of(
+    rule: Rule, notes: Sequence[ClipNote], judge: Judge, *, zone: tzinfo | None
+) -> list[Look | None]:
+    """What clips show of a rule. What its schedule leaves out is not looked at."""
+    counted = [rule.counts_at(wall_time(n.epoch_at, n.span.start_ns), zone) for n in notes]
     condition = rule.condition
-    look = None
-    if rule.counts_at(wall_time(note.epoch_at, note.span.start_ns), zone):
-        look = judge.look(note, claims_of(condition))
+    looks = judge.looks(
+        [note for note, counts in zip(notes, counted, strict=True) if counts],
+        claims_of(condition),
+        together_from=KEPT_SHARE * rule.threshold if isinstance(condition, While) else None,
+    )
+    in_order = iter(looks)
+    return [next(in_order) if counts else None for counts in counted]
+
+
+def followed(rule: Rule, watch: Watch, note: ClipNote, look: Look | None) -> Step:
+    """The next step of a rule; None was not looked at."""
     if look is None:
         return passed_over(rule, watch, note.span.end_ns)
-    return step(rule, condition, watch, look)
+    return step(rule, rule.condition, watch, look)

@@ -10,8 +10,8 @@ from models.schemas import Note, Plan
 from services import turns as model_turns
 from services.requests import Answered
 from services.resident import ask_service
-from services.settings import Settings
-from services.turns import Turns
+from services.settings import Settings, load_settings
+from services.turns import Turns, looks_at_once
 from services.up import Running, run_service
 from tests.services.asking import PATIENCE_S, ask_request, until
 from tests.services.scripted_engine import ScriptedEngine
@@ -76,3 +76,23 @@ def test_a_question_waits_for_one_call_of_analysis_and_no_more(
 
     assert isinstance(answer, Answered)
     assert engine.calls == ["describe", "plan", *["describe"] * 4]
+
+
+@pytest.mark.parametrize(
+    ("cores", "changes", "at_once"),
+    [
+        (2, {}, 2),
+        (2, {"model_threads": 2}, 1),
+        (8, {"model_threads": 2}, 4),
+        (8, {}, 1),
+        (1, {}, 1),
+        (8, {"device": "cuda", "model_threads": 1}, 1),
+        (2, {"model_url": "sglang+http://a.example,http://b.example"}, 64),
+    ],
+)
+def test_a_turn_is_for_as_many_clips_as_the_model_has_room_for(
+    monkeypatch: pytest.MonkeyPatch, cores: int, changes: dict[str, Any], at_once: int
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+
+    assert looks_at_once(load_settings(**changes)) == at_once

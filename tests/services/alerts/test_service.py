@@ -10,21 +10,30 @@ import pytest
 from numpy.typing import NDArray
 
 from memory.spans import whole_stream
-from models.engine import EncodedClip
+from models.engine import ClipTokens, EncodedClip
 from models.errors import UnusableFrames
 from services.alerts.backtest import back_test
 from services.alerts.book import RuleBook
+from services.alerts.conditions import claims_of
 from services.alerts.judging import Judge
 from services.alerts.keeper import CLOSE_EVERY_NS, RuleKeeper
 from services.alerts.machine import passed_over, step
 from services.alerts.rules import Rule
-from services.alerts.watch import Look, Seen, Watch
+from services.alerts.watch import Look, Seen, Step, Watch
 from services.forget import forget_span
 from services.metrics import Metrics
 from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import Stores, now_ns, opened, opened_bus
-from streaming.messages import NS_PER_S, TOPIC_CLIPS, ClipNote, ClipRemembered, GapReason, Span
+from streaming.messages import (
+    NS_PER_S,
+    TOPIC_CLIPS,
+    AlertState,
+    ClipNote,
+    ClipRemembered,
+    GapReason,
+    Span,
+)
 from tests.services.alerts.looks import in_short
 from tests.services.alerts.receiver import receiving
 from tests.services.alerts.test_courier import SECRET
@@ -218,6 +227,55 @@ def test_a_clip_whose_tokens_are_gone_was_not_watched(stores: Stores) -> None:
 
     assert in_short(tried.alerts) == ["end 12-20", "end 34-36"]
     assert tried.unreadable == 1
+
+
+@pytest.mark.parametrize("at_once", [2, 3])
+def test_several_clips_at_once_show_what_each_alone_does(stores: Stores, at_once: int) -> None:
+    notes, claims = stores.record.clips(), ("a bright light", "a green light", "a dim light")
+    several = Judge(
+        engine=ScriptedEngine(), record=stores.record, tokens=stores.tokens, at_once=at_once
+    )
+    alone = judge_of(stores)
+
+    assert several.looks(notes, claims) == [alone.looks([note], claims)[0] for note in notes]
+    assert several.count_of == alone.count_of
+
+
+class Foreign(ScriptedEngine):
+    """Compares its vectors with nobody's, so that each clip has to be judged; it sees green."""
+
+    def __init__(self, green: float) -> None:
+        super().__init__(model_id="foreign@1")
+        self._green = green
+
+    def judge(self, clip: ClipTokens, claim: str) -> float:
+        return self._green if "green" in claim else super().judge(clip, claim)
+
+
+@pytest.mark.parametrize(
+    ("sentence", "green", "judgements", "raised"),
+    [
+        ("a green light while a red light", 0.001, 5, 0),
+        ("a green light while a red light", 0.999, 10, 0),
+        ("a green light while a green lamp", 0.999, 10, 1),
+        ("a bright light while a green light", 0.999, 5, 0),
+    ],
+)
+def test_of_two_claims_at_once_only_what_can_meet_is_judged(
+    stores: Stores, sentence: str, green: float, judgements: int, raised: int
+) -> None:
+    judge = Judge(engine=Foreign(green), record=stores.record, tokens=stores.tokens)
+    tried = back_test(rule(sentence), stores.record, judge, everything(stores))
+
+    assert tried.judgements == judgements
+    assert len(tried.alerts) == raised
+    each = rule(sentence)
+    done, told = Step(Watch()), 0
+    for look in judge.looks(stores.record.clips(), claims_of(each.condition)):
+        assert look is not None
+        done = step(each, each.condition, done.watch, look)
+        told += sum(alert.state is AlertState.NEW for alert in done.alerts)
+    assert told == raised, "as if each claim had been judged"
 
 
 def test_a_schedule_is_heeded(stores: Stores) -> None:
