@@ -9,7 +9,7 @@ TESTED := $(EXTRAS),sglang-cpu
 PYTEST_ARGS ?=
 # Tests run in so many processes, a file in one of them; each starts the servers that it needs.
 TEST_JOBS ?= 2
-BENCHMARKS ?= decode compression "accuracy --work longwatch-bench" "ingest --work longwatch-bench" "live --work longwatch-bench" bus "latency --work longwatch-bench" "alert_latency --work longwatch-bench" "cameras --work longwatch-bench" "scaling --work longwatch-bench" archive serving report
+BENCHMARKS ?= decode compression "accuracy --work longwatch-bench" "ingest --work longwatch-bench" "live --work longwatch-bench" bus "latency --work longwatch-bench" "alert_latency --work longwatch-bench" "rule_test --work longwatch-bench" "cameras --work longwatch-bench" "scaling --work longwatch-bench" archive serving report
 BIN := .venv/bin
 PACKAGES := streaming memory models services tests benchmarks
 

@@ -9,7 +9,6 @@ table is not the one that the results give.
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import matplotlib as mpl
@@ -18,6 +17,8 @@ mpl.use("Agg")
 
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+
+from benchmarks.report_rows import recovery_rows, rule_test_row, soak_row
 
 RESULTS, PLOTS, README = Path("benchmarks/results"), Path("docs/plots"), Path("README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -44,6 +45,8 @@ def table() -> str:
     texts: list[str] = []
     if is_measured("latency"):
         speed += latency_rows(result("latency"))
+    if is_measured("rule_test"):
+        speed.append(rule_test_row(result("rule_test")))
     if is_measured("cameras"):
         speed += camera_rows(result("cameras"))
         texts.append(peer_text(result("cameras")))
@@ -194,33 +197,6 @@ def peer_text(cameras: Result) -> str:
         "Cameras are kept up with while 95 % of their clips are remembered before the next one "
         f"ends. Beside that, {peer['name']}: {peer['captioning_streams']} streams with captions, "
         f"{peer['alerting_streams']} with alerts ({peer['conditions']})."
-    )
-
-
-def recovery_rows(faults: Result) -> list[str]:
-    """From the end of a fault on; of each kind, and how it was caused, the result's file tells."""
-    of_each: Result = faults["recovery"]
-    slowest = sorted(of_each, key=lambda fault: of_each[fault]["max_s"])[-3:]
-    told = ", ".join(f"{of_each[fault]['max_s']:.0f} s after “{fault}”" for fault in slowest[::-1])
-    medians_s = [of_one["p50_s"] for of_one in of_each.values()]
-    return [
-        f"| after one of {len(of_each)} kinds of fault, until every service is ready and nothing "
-        f"waits, median and the three slowest | {median(medians_s):.1f} s; {told} | – |"
-    ]
-
-
-def soak_row(soak: Result) -> str:
-    """What each service holds more of after the hours, at most; less is none."""
-    grown = [
-        max(
-            0, max(one[what]["last"] - one[what]["first"] for one in soak["after_warm_up"].values())
-        )
-        for what in ("files", "threads", "rss_mib")
-    ]
-    return (
-        f"| {soak['hours']:g} h in which four live streams were lost and found {soak['cycles']} "
-        "times: more open files, threads and MiB in any service "
-        f"| {grown[0]:.0f}, {grown[1]:.0f}, {grown[2]:.0f} | 0 |"
     )
 
 
