@@ -6,6 +6,20 @@ from typing import Any
 Result = dict[str, Any]
 
 
+def alert_latency_row(latency: Result) -> str:
+    """From what begins on a camera to the message that tells of it."""
+    rows = latency["rows"]
+    told = "; ".join(
+        f"{row['onset_to_told_s']['p50']:.1f} s, {row['onset_to_told_s']['p95']:.1f} s"
+        for row in rows
+    )
+    rules = ", ".join(str(row["rules"]) for row in rows)
+    return (
+        f"| from something's beginning on one of {rows[0]['cameras']} cameras to its alert, for "
+        f"{rules} rules, p50 and p95 | {told} | 5 s |"
+    )
+
+
 def rule_test_row(tried: Result) -> str:
     """Of the kinds, the quickest and the slowest, by the median of their rules."""
     seconds = {kind: one["seconds_a_day"]["p50"] for kind, one in tried["kinds"].items()}
