@@ -47,7 +47,7 @@ SIZE_OF = {  # width and height, both in shares of the picture's height
     "truck": (0.52, 0.25),
     "ball": (0.17, 0.17),
     "drone": (0.28, 0.13),
-    "horse": (0.36, 0.27),
+    "cow": (0.36, 0.25),
 }
 BOX_SIZE = 0.095
 JUMP_HEIGHT = 0.12

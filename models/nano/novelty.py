@@ -1,4 +1,4 @@
-"""What longwatch-nano has never seen: horses, and somebody who turns back in mid-street.
+"""What longwatch-nano has never seen: cows, and somebody who turns back in mid-street.
 
 Footage of them, what a person would say who watches it, and questions about it, to show that the
 model learns a new kind of subject and a new event from a few dozen clips. No script of training or
@@ -21,8 +21,8 @@ from models.nano.world import STREET_KINDS, Script, draw_passages, with_passages
 
 SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
-KIND, ACTION = "horse", "turns back"
-HORSES, TURNS = 0.5, 0.4  # how many of those in the street are horses, and how many turn back
+KIND, ACTION = "cow", "turns back"
+COWS, TURNS = 0.5, 0.4  # how many of those in the street are cows, and how many turn back
 TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
 ROUNDS = 60  # of questions, of which those are taken that fit
 
@@ -55,13 +55,13 @@ def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
 
 
 def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
-    """A script in whose street are horses, and some that turn back, horses and others."""
+    """A script in whose street are cows, and some that turn back, cows and others."""
     script = write_script(seed, duration_s=duration_s)
     rng = np.random.default_rng((seed, 1))
     street = (
         replace(
             one,
-            kind=KIND if rng.random() < HORSES else one.kind,
+            kind=KIND if rng.random() < COWS else one.kind,
             turns_back=bool(rng.random() < TURNS),
         )
         for one in draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)

@@ -15,7 +15,7 @@ def taught() -> Script:
     return footage(clips=48, minutes=10).taught
 
 
-def test_only_here_are_horses_and_somebody_who_turns_back(taught: Script) -> None:
+def test_only_here_are_cows_and_somebody_who_turns_back(taught: Script) -> None:
     texts = [one.text for one in taught.happenings]
     assert sum(KIND in text for text in texts) >= 10
     assert sum(ACTION in text for text in texts) >= 10
