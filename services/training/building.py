@@ -52,7 +52,9 @@ from models.question_kinds import KINDS, Pair
 from services.describing import PREVIOUS_NOTES
 from services.training.claims import claims_of
 from services.training.filtering import Seen, why_useless
-from services.training.questions import plans_of, questions_of
+from services.training.inflecting import told_of_any
+from services.training.plans import plans_of
+from services.training.questions import questions_of
 from services.training.splitting import Side, side_of
 from services.training.teaching import Taught, Teacher
 from services.training.truth import Truth
@@ -62,6 +64,7 @@ from streaming.messages import Span
 MERGED_CLIPS = 3
 MOST_FOLDED = 24  # clips of one fold
 CLAIMS = 2  # true ones about a clip, and as many false ones
+PLANS = 3  # about an event; one of them of any of its kind
 CALM_CLAIMS = 0.25  # how often one is asked about a clip that shows nothing
 
 
@@ -280,9 +283,12 @@ class StreamExamples:
             return
         rng = Random(f"{self.truth.notes[place].clip_id} plans")
         for text in dict.fromkeys(one.text for one in self.truth.shown(place)):
-            question, plan = rng.choice(list(plans_of(text)))
-            turn = (plan_prompt(question), plan.model_dump_json())
-            yield told_by_words(self._example("plan", place, place, turn))
+            plans = rng.sample(list(plans_of(text)), PLANS)
+            if (of_any := told_of_any(text)) is not None:
+                plans[-1] = rng.choice(list(plans_of(of_any)))
+            for question, plan in plans:
+                turn = (plan_prompt(question), plan.model_dump_json())
+                yield told_by_words(self._example("plan", place, place, turn))
 
     def _taught_pairs(self, place: int) -> Iterator[Example]:
         if self.taught is not None and self.truth.origin(place) == "teacher":

@@ -12,13 +12,6 @@ from random import Random
 
 from memory.events import Occurrence
 from models.question_kinds import Pair
-from models.schemas import Intent, Plan
-
-ASKED_OF: tuple[tuple[Intent, tuple[str, ...]], ...] = (
-    ("when", ("When was it that {}?", "When is it that {}?", "Show me the moment when {}.")),
-    ("count", ("How often was it that {}?", "How many times was it seen that {}?")),
-    ("exists", ("Was it ever seen that {}?", "Is it so that {}?")),
-)
 
 FIRST, LAST = "What happens first in this clip?", "What happens last in this clip?"
 
@@ -45,13 +38,6 @@ def questions_of(shown: Sequence[Occurrence], false: Sequence[str], rng: Random)
         yield Pair(kind="binary", question=is_shown(rng.choice(sorted(told))), answer="yes")
         if false:
             yield Pair(kind="non-existent action", question=is_shown(false[0]), answer="no")
-
-
-def plans_of(text: str) -> Iterator[tuple[str, Plan]]:
-    """Questions of people about an event, in its own words, and what they mean."""
-    for intent, asked in ASKED_OF:
-        for words in asked:
-            yield words.format(text), Plan(intent=intent, events=(text,))
 
 
 def is_shown(text: str) -> str:

@@ -1,0 +1,57 @@
+"""Questions about what people labelled, in the forms that people ask in."""
+
+import pytest
+
+from models.schemas import Intent, Plan
+from services.training.inflecting import told_in_parts, told_of_any
+from services.training.plans import plans_of
+
+
+@pytest.mark.parametrize(
+    ("text", "base", "past", "ger", "many"),
+    [
+        ("the red car turns back", "turn back", "turned back", "turning back", "red cars"),
+        ("the old bus stops", "stop", "stopped", "stopping", "old buses"),
+        ("a gate closes", "close", "closed", "closing", "gates"),
+        ("somebody goes to the door", "go to the door", "went to the door", "going to the door",
+         None),
+        ("the lady carries a box", "carry a box", "carried a box", "carrying a box", "ladies"),
+        ("a person crosses", "cross", "crossed", "crossing", "people"),
+    ],
+)  # fmt: skip
+def test_an_event_has_forms(text: str, base: str, past: str, ger: str, many: str | None) -> None:
+    told = told_in_parts(text)
+
+    assert told is not None
+    assert (told.base, told.past, told.ger, told.many) == (base, past, ger, many)
+    assert f"{told.subject} {told.deed}" == text
+
+
+@pytest.mark.parametrize("text", ["a parcel is put down", "a fire", "", "the bus", "glass"])
+def test_what_has_no_verb_has_no_parts(text: str) -> None:
+    assert told_in_parts(text) is None
+    assert told_of_any(text) is None
+
+
+def test_anybody_of_its_kind_is_named_without_more() -> None:
+    assert told_of_any("the red car turns back") == "a car turns back"
+    assert told_of_any("the old umbrella opens") == "an umbrella opens"
+    assert told_of_any("a car turns back") is None
+    assert told_of_any("somebody turns back") is None
+
+
+def test_what_is_labelled_is_asked_for_in_its_forms() -> None:
+    asked = dict(plans_of("the red cow turns back"))
+
+    wanted: dict[str, Intent] = {
+        "When did the red cow turn back?": "when",
+        "Show me the moment when the red cow turned back.": "when",
+        "How many red cows turned back?": "count",
+        "Was the red cow ever turning back?": "exists",
+        "Was it ever seen that the red cow turns back?": "exists",
+    }
+    for question, intent in wanted.items():
+        assert asked[question] == Plan(intent=intent, events=("the red cow turns back",))
+    assert {plan.intent for plan in dict(plans_of("a parcel is put down")).values()} == {
+        "when", "count", "exists",
+    }  # fmt: skip
