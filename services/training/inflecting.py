@@ -1,6 +1,6 @@
 """The forms of an event that is told in the present: who does what, and how that is asked for.
 
-By rule, and for English: "the red car turns back" has a subject, a verb and the rest. What is told
+By rule, and for English: "the old van turns back" has a subject, a verb and the rest. What is told
 otherwise has no parts. A form that the rules get wrong makes one odd question among many.
 
 Pure.
@@ -22,14 +22,15 @@ IRREGULAR = {
     "swim": "swam", "take": "took", "throw": "threw", "write": "wrote",
 }  # fmt: skip
 """Past forms."""
+MANY = {"man": "men", "woman": "women", "child": "children"}
 VOWELS = "aeiou"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event in parts: "the red car", "turns back", and "turn", "turned", "turning back".
+    """An event in parts: "the old van", "turns back", and "turn", "turned", "turning back".
 
-    `many` are several of the subject, "red cars", where it can be several.
+    `many` are several of the subject, "old vans", where it can be several.
     """
 
     subject: str
@@ -60,7 +61,7 @@ def told_in_parts(text: str) -> Told | None:
 
 
 def told_of_any(text: str) -> str | None:
-    """The same of any of its kind: "a car turns back"; None where a text says no more than that."""
+    """The same of any of its kind: "a van turns back"; None where a text says no more than that."""
     told = told_in_parts(text)
     if told is None or told.many is None or len(words := told.subject.split()) < 3:
         return None
@@ -106,8 +107,8 @@ def _doubled(base: str) -> str:
 
 
 def _plural(noun: str) -> str:
-    if noun == "person":
-        return "people"
+    if noun in MANY:
+        return MANY[noun]
     if noun.endswith("y") and noun[-2:-1] not in VOWELS:
         return f"{noun[:-1]}ies"
     return f"{noun}es" if noun.endswith(("s", "x", "sh", "ch")) else f"{noun}s"

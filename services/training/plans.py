@@ -1,7 +1,7 @@
 """Questions about events that people named, in the forms that people ask in, and what they mean.
 
-A planner that never read a word does not know it in another form either: who labels that a car
-turns back will ask when it turned back, or of the turning back of any car.
+A planner that never read a word does not know it in another form either: who labels that a van
+turns back will ask when it turned back, or of the turning back of any van.
 
 Pure.
 """

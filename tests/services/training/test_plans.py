@@ -16,7 +16,7 @@ from services.training.plans import plans_of
         ("somebody goes to the door", "go to the door", "went to the door", "going to the door",
          None),
         ("the lady carries a box", "carry a box", "carried a box", "carrying a box", "ladies"),
-        ("a person crosses", "cross", "crossed", "crossing", "people"),
+        ("a tall man passes", "pass", "passed", "passing", "tall men"),
     ],
 )  # fmt: skip
 def test_an_event_has_forms(text: str, base: str, past: str, ger: str, many: str | None) -> None:
