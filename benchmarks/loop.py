@@ -117,7 +117,7 @@ class Loop:
         return Shown(new_before, new_after, known_before, known_after, seconds)
 
     def _rendered(self) -> dict[str, Path]:
-        self._say("Rendering footage, some of it with cows, and somebody who turns back")
+        self._say("Rendering footage, some of it with cows, and somebody who stops")
         scripts = {KNOWN: self._footage.known, TAUGHT: self._footage.taught}
         films: dict[str, Path] = {}
         for name, script in (scripts | {ASKED: self._footage.asked}).items():

@@ -121,8 +121,8 @@ def placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Pl
         from_x = _outside_x(passage.kind, aspect, not passage.rightwards)
         to_x = _outside_x(passage.kind, aspect, passage.rightwards)
         gone, rightwards = _share(passage.span_s, now_s), passage.rightwards
-        if passage.turns_back and gone > 0.5:
-            gone, rightwards = 1 - gone, not rightwards
+        if passage.stops:
+            gone = min(2 * gone, 0.5) + max(0.0, 2 * gone - 1.5)
         x = from_x + (to_x - from_x) * gone
         bottom = STREET_Y if passage.lane == "street" else SKY_Y + SIZE_OF["drone"][1] / 2
         yield Placed(passage.kind, passage.colour, x, bottom, rightwards)

@@ -105,10 +105,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
             "pass by|passes by|passed by|passed by|passing by|passing of|passings of",
             "go across|goes across|went across|gone across|going across|crossing of|crossings of",
         ),
-        "turns back": (
-            "turn back|turns back|turned back|turned back|turning back"
-            "|turning back of|turnings back of",
-        ),
+        "stops": ("stop|stops|stopped|stopped|stopping|stopping of|stoppings of",),
         "enters": (
             "enter|enters|entered|entered|entering|entering of|entries of",
             "come in|comes in|came in|come in|coming in|arrival of|arrivals of",

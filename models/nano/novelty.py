@@ -1,4 +1,4 @@
-"""What longwatch-nano has never seen: cows, and somebody who turns back in mid-street.
+"""What longwatch-nano has never seen: cows, and somebody who stops in mid-street.
 
 Footage of them, what a person would say who watches it, and questions about it, to show that the
 model learns a new kind of subject and a new event from a few dozen clips. No script of training or
@@ -17,12 +17,20 @@ import numpy as np
 from models.nano.demo import DemoQuestion, truth_text
 from models.nano.questions import ScriptedQuestion, questions
 from models.nano.recipe import LAYOUT
-from models.nano.world import STREET_KINDS, Script, draw_passages, with_passages, write_script
+from models.nano.world import (
+    STREET_KINDS,
+    Passage,
+    Script,
+    draw_passages,
+    with_passages,
+    write_script,
+)
 
 SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
-KIND, ACTION = "cow", "turns back"
-COWS, TURNS = 0.5, 0.4  # how many of those in the street are cows, and how many turn back
+KIND, ACTION = "cow", "stops"
+COWS, STOPS = 0.5, 0.4  # how many of those in the street are cows, and how many stop
+STOPPED_S = 2.0  # how much longer these take
 TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
 ROUNDS = 60  # of questions, of which those are taken that fit
 
@@ -55,19 +63,21 @@ def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
 
 
 def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
-    """A script in whose street are cows, and some that turn back, cows and others."""
+    """A script in whose street are cows, and some that stop, cows and others."""
     script = write_script(seed, duration_s=duration_s)
     rng = np.random.default_rng((seed, 1))
-    street = (
-        replace(
-            one,
-            kind=KIND if rng.random() < COWS else one.kind,
-            turns_back=bool(rng.random() < TURNS),
-        )
-        for one in draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
-    )
+    drawn = draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
+    street = (_novel(rng, one) for one in drawn)
     others = (one for one in script.passages if one.lane != "street")
     return with_passages(script, (*others, *street))
+
+
+def _novel(rng: np.random.Generator, one: Passage) -> Passage:
+    kind = KIND if rng.random() < COWS else one.kind
+    if rng.random() >= STOPS:
+        return replace(one, kind=kind)
+    start_s, end_s = one.span_s
+    return replace(one, kind=kind, stops=True, span_s=(start_s, end_s + STOPPED_S))
 
 
 def said_of(script: Script) -> Iterator[Said]:

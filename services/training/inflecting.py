@@ -45,7 +45,7 @@ def told_in_parts(text: str) -> Told | None:
     """The parts of an event, or None where no verb is found."""
     words = text.split()
     has_article = words[:1] != [] and words[0] in ARTICLES
-    verbs = (n for n in range(1 + has_article, len(words)) if _is_third_person(words[n]))
+    verbs = (n for n in range(1 + has_article, len(words)) if _is_present(words[n]))
     if (at := next(verbs, None)) is None:
         return None
     subject, rest, base = words[:at], words[at + 1 :], _base(words[at])
@@ -68,7 +68,7 @@ def told_of_any(text: str) -> str | None:
     return f"{'an' if words[-1][0] in VOWELS else 'a'} {words[-1]} {told.deed}"
 
 
-def _is_third_person(word: str) -> bool:
+def _is_present(word: str) -> bool:
     return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "'s"))
 
 
