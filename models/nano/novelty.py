@@ -31,7 +31,9 @@ SEED = 85_000_001
 KIND, ACTION = "cow", "stops"
 COWS, STOPS = 0.5, 0.4  # how many of those in the street are cows, and how many stop
 STOPPED_S = 2.0  # how much longer these take
-TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
+TAUGHT_GAP_S, ASKED_GAP_S = 4.0, 25.0  # between two in the street
+PLACES = 8
+"""Where clips are labelled: what is seen in one light only is not known in another."""
 ROUNDS = 60  # of questions, of which those are taken that fit
 
 
@@ -40,7 +42,7 @@ class Footage:
     """What is shown: what is known already, what is labelled, and what is asked about."""
 
     known: Script
-    taught: Script
+    taught: tuple[Script, ...]
     asked: Script
 
 
@@ -54,10 +56,17 @@ class Said:
 
 
 def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
-    """Footage with so many clips to label, and so many minutes to ask about."""
+    """Footage with so many clips to label, of all places, and so many minutes to ask about."""
     return Footage(
         write_script(seed, duration_s=minutes * 30, pace=1.5),
-        novel_script(seed + 1, duration_s=clips * LAYOUT.clip_length_s, mean_gap_s=TAUGHT_GAP_S),
+        tuple(
+            novel_script(
+                seed + 3 + place,
+                duration_s=round(clips / PLACES) * LAYOUT.clip_length_s,
+                mean_gap_s=TAUGHT_GAP_S,
+            )
+            for place in range(PLACES)
+        ),
         novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S),
     )
 

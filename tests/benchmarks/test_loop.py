@@ -27,6 +27,6 @@ def test_what_is_labelled_is_learnt_and_serves(tmp_path: Path) -> None:
         written_by = {
             note.model_id for note in stores.record.clips() if note.span.stream_id == ASKED
         }
-        labels = LabelBook(stores.record.documents).of(TAUGHT)
+        labels = LabelBook(stores.record.documents).of(f"{TAUGHT}-1")
     assert written_by == {promotion.model_id}
     assert labels

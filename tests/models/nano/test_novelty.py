@@ -13,12 +13,12 @@ ASPECT = 16 / 9
 
 
 @pytest.fixture(scope="module")
-def taught() -> Script:
+def taught() -> tuple[Script, ...]:
     return footage(clips=48, minutes=10).taught
 
 
-def test_only_here_are_cows_and_somebody_who_stops(taught: Script) -> None:
-    texts = [one.text for one in taught.happenings]
+def test_only_here_are_cows_and_somebody_who_stops(taught: tuple[Script, ...]) -> None:
+    texts = [one.text for script in taught for one in script.happenings]
     assert sum(KIND in text for text in texts) >= 10
     assert sum(ACTION in text for text in texts) >= 10
     for seed in range(30):
@@ -27,8 +27,8 @@ def test_only_here_are_cows_and_somebody_who_stops(taught: Script) -> None:
         )
 
 
-def test_whoever_stops_stands_half_of_the_time_and_goes_on(taught: Script) -> None:
-    one = next(one for one in taught.passages if one.stops)
+def test_whoever_stops_stands_half_of_the_time_and_goes_on(taught: tuple[Script, ...]) -> None:
+    one = next(one for one in taught[0].passages if one.stops)
     start_s, end_s = one.span_s
     at_x = [
         next(placed_passage(one, start_s + share * (end_s - start_s), ASPECT)).x
@@ -39,15 +39,15 @@ def test_whoever_stops_stands_half_of_the_time_and_goes_on(taught: Script) -> No
     steps = [later - earlier for earlier, later in pairwise(at_x)]
     assert all(step * (1 if one.rightwards else -1) > -1e-9 for step in steps)
     assert min(at_x) < 0.01 < 0.99 < max(at_x)
-    pictures = Painter(taught, width_px=320, height_px=180)
+    pictures = Painter(taught[0], width_px=320, height_px=180)
     assert pictures.picture(start_s + 1).shape == (180, 320, 3)
 
 
-def test_a_person_says_something_of_every_clip(taught: Script) -> None:
-    said = list(said_of(taught))
+def test_a_person_says_something_of_every_clip(taught: tuple[Script, ...]) -> None:
+    said = list(said_of(taught[0]))
 
-    assert {one.text for one in said if one.text} == {one.text for one in taught.happenings}
-    for start_s in range(0, 480, 10):
+    assert {one.text for one in said if one.text} == {one.text for one in taught[0].happenings}
+    for start_s in range(0, 60, 10):
         assert any(one.start_s < start_s + 10 and one.end_s > start_s - 3 for one in said)
     calm = [one for one in said if not one.text]
     assert all(one.end_s - one.start_s == 10 for one in calm)
