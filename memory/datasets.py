@@ -51,8 +51,9 @@ class Example(Message):
     `clips` are those of the record that its prompt shows, in order; `lead_in` is the clip before
     them, whose end is in view, and `context` are those whose notes it tells. Of a `video`,
     [start_s, end_s) is shown, and what is before that is its lead-in. With `at_s`, one
-    picture of its clip or video is shown, the first one from then on. `span` is all footage that it
-    tells of, and `kind` what kind of question it asks, if that has a name.
+    picture of its clip or video is shown, the first one from then on. A `view` is shown in place of
+    clips: footage that begins and ends elsewhere, and is decoded again. `span` is all footage that
+    it tells of, and `kind` what kind of question it asks, if that has a name.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Example(Message):
     clips: tuple[str, ...] = ()
     lead_in: str | None = None
     context: tuple[str, ...] = ()
+    view: Span | None = None
     video: str | None = None
     start_s: Annotated[float, Field(ge=0)] = 0.0
     end_s: Annotated[float, Field(gt=0)] | None = None
@@ -83,7 +85,8 @@ class Example(Message):
         """What it shows; text is what shows nothing."""
         if self.image is not None or self.at_s is not None:
             return "image"
-        return "text" if self.video is None and not self.clips else "video"
+        shows_none = self.video is None and self.view is None and not self.clips
+        return "text" if shows_none else "video"
 
     @property
     def file(self) -> str | None:

@@ -56,8 +56,9 @@ from services.training.inflecting import told_of_any
 from services.training.plans import plans_of
 from services.training.questions import questions_of
 from services.training.splitting import Side, side_of
-from services.training.teaching import Taught, Teacher
+from services.training.teaching import Taught, Teacher, taught_by
 from services.training.truth import Truth
+from services.training.views import views_of
 from services.wiring import Stores
 from streaming.messages import Span
 
@@ -138,7 +139,7 @@ def examples_of(
     made, seen = Made(), Seen(record)
     truths: list[tuple[Truth, Taught | None]] = [(truth, None) for truth in told]
     if wanted.teacher is not None:
-        truths = taught_by(wanted.teacher, told, record, wanted.layout, on_progress)
+        truths = taught_by(wanted.teacher, told, wanted.layout, on_progress)
     marks = list(Feedback(record.documents).marks())
     texts = sorted({one.text for truth, _ in truths for one in truth.occurrences})
     for truth, taught in truths:
@@ -153,8 +154,10 @@ def examples_of(
             match side_of(example.span, wanted.hold_out):
                 case Side.TRAIN:
                     made.train.append(example)
-                case Side.HELD_OUT:
+                case Side.HELD_OUT if example.view is None:
                     made.held_out.append(example)
+                case Side.HELD_OUT:
+                    pass
                 case Side.NEITHER:
                     made.dropped["too near to what is held out"] += 1
     return made
@@ -163,29 +166,6 @@ def examples_of(
 def truth_of(record: Record, span: Span, layout: StreamLayout) -> Truth:
     notes = [note for note in record.clips([span]) if note.layout_id == layout.layout_id]
     return Truth(notes, LabelBook(record.documents).of(span.stream_id), layout)
-
-
-def taught_by(
-    teacher: Teacher,
-    truths: Sequence[Truth],
-    record: Record,
-    layout: StreamLayout,
-    on_progress: Callable[[float], None],
-) -> list[tuple[Truth, Taught | None]]:
-    """Streams as a teacher tells of them, where people did not."""
-    count, done = sum(len(truth.notes) for truth in truths), 0
-    told: list[tuple[Truth, Taught | None]] = []
-
-    def advance() -> None:
-        nonlocal done
-        done += 1
-        on_progress(done / count)
-
-    for truth in truths:
-        taught = teacher.teach(truth, on_progress=advance)
-        notes = [taught.notes.get(note.clip_id, note) for note in truth.notes]
-        told.append((Truth(notes, truth.labels, layout, taught=taught.notes), taught))
-    return told
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +188,7 @@ class StreamExamples:
                 yield from self._claims(place)
                 yield from self._questions(place)
                 yield from self._plans(place)
+                yield from self._views(place)
                 yield from self._taught_pairs(place)
         yield from self._asked()
         yield from self._marked()
@@ -289,6 +270,16 @@ class StreamExamples:
             for question, plan in plans:
                 turn = (plan_prompt(question), plan.model_dump_json())
                 yield told_by_words(self._example("plan", place, place, turn))
+
+    def _views(self, place: int) -> Iterator[Example]:
+        """Notes of labelled footage in other stretches, so that no clip is known by heart."""
+        for view in views_of(self.truth, place):
+            last = place + int(view.end_ns > self.truth.notes[place].span.end_ns)
+            turn = (describe_prompt(()), self.truth.within(view).as_reply())
+            example = told_by_words(self._example("note", place, last, turn))
+            made_of = f"{example.id} {view.start_ns} {view.end_ns}"
+            digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+            yield replaced(example, id=f"note-{digest}", view=view)
 
     def _taught_pairs(self, place: int) -> Iterator[Example]:
         if self.taught is not None and self.truth.origin(place) == "teacher":

@@ -218,7 +218,9 @@ def usable(
     kept = [
         one
         for one in examples
-        if remembered.issuperset(one.told_of) and _length(engine, stores, one) <= limit
+        if remembered.issuperset(one.told_of)
+        and (one.view is None or stores.record.segments([one.view]))
+        and _length(engine, stores, one) <= limit
     ]
     return Source(Media(engine, stores, folder), kept, len(examples) - len(kept))
 

@@ -30,6 +30,7 @@ from streaming.sampling import SamplingPolicy
 from streaming.unit_decoder import Frame
 
 MOST_KEPT = 64  # clips that need not be decoded again
+MOST_VIEWS = 512  # of other stretches
 MOST_FILMS = 8  # files, likewise
 
 
@@ -119,6 +120,7 @@ class Media:
         self._sampler = Sampler(stores, policy_of(engine.layout))
         self._encoded_clip = lru_cache(MOST_KEPT)(self._clip_encoded)
         self._features = lru_cache(MOST_KEPT)(self._clip_features)
+        self._encoded_view = lru_cache(MOST_VIEWS)(self._view_encoded)
         self._film = lru_cache(MOST_FILMS)(self._film_frames)
         self._picture = lru_cache(MOST_KEPT)(self._one_picture)
 
@@ -136,6 +138,8 @@ class Media:
             lead_in = None
             if before.frames:
                 lead_in = LeadIn(self._encoded(before), before.seconds_to(clip))
+        elif (view := example.view) is not None:
+            clips, lead_in = [self._encoded_view(view.stream_id, view.start_ns, view.end_ns)], None
         else:
             clips = [self._clip_tokens(clip_id) for clip_id in example.clips]
             lead_in = None
@@ -155,6 +159,8 @@ class Media:
             clips = [self._looked_at(clip)]
             before = self._looked_at(earlier) if earlier.frames else None
             ends_s = earlier.seconds_to(clip)
+        elif example.view is not None:
+            clips, before, ends_s = [self._looked_at(self._view_frames(example.view))], None, 0.0
         else:
             clips = [self._features(clip_id) for clip_id in example.clips]
             before, ends_s = None, 0.0
@@ -194,6 +200,13 @@ class Media:
             if frame.media_ns - start_ns >= at_ns:
                 return Stretch(name, [frame], frame.media_ns)
         raise ClipUnusable(name, reason=f"it has no picture from {at_ns / NS_PER_S:g} s on")
+
+    def _view_encoded(self, stream_id: str, start_ns: int, end_ns: int) -> ClipTokens:
+        view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
+        return self._encoded(self._view_frames(view))
+
+    def _view_frames(self, view: Span) -> Stretch:
+        return Stretch(view.stream_id, self._sampler.frames_of(view), view.start_ns)
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span

@@ -153,6 +153,28 @@ class Teacher:
         return texts
 
 
+def taught_by(
+    teacher: Teacher,
+    truths: Sequence[Truth],
+    layout: StreamLayout,
+    on_progress: Callable[[float], None],
+) -> list[tuple[Truth, Taught | None]]:
+    """Streams as a teacher tells of them, where people did not."""
+    count, done = sum(len(truth.notes) for truth in truths), 0
+    told: list[tuple[Truth, Taught | None]] = []
+
+    def advance() -> None:
+        nonlocal done
+        done += 1
+        on_progress(done / count)
+
+    for truth in truths:
+        taught = teacher.teach(truth, on_progress=advance)
+        notes = [taught.notes.get(note.clip_id, note) for note in truth.notes]
+        told.append((Truth(notes, truth.labels, layout, taught=taught.notes), taught))
+    return told
+
+
 @contextmanager
 def teacher_at(
     url: str, name: str, key: str | None, stores: Stores, layout: StreamLayout

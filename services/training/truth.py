@@ -39,6 +39,7 @@ class Truth:
         self._taught = taught
         self.labels = list(labels)
         self._lead_ns = round(layout.lead_in_s * NS_PER_S)
+        self.picture_ns = round(NS_PER_S / layout.fps)
         self._step_s = 0.5 / layout.fps  # as finely as pictures at this rate can tell
         self._calm = calm_text(notes)
         self._labelled = {place for label in labels for place in self._places_of(label)}
@@ -68,22 +69,30 @@ class Truth:
             one for one in self.occurrences if is_told(one.span, span, lead_ns, left_ns=left_ns)
         ]
         seen = span.model_copy(update={"start_ns": span.start_ns - lead_ns})
-        events = [self._event(one.text, cut_to(one.span, seen), span) for one in told]
-        events.sort(key=lambda event: (event.start_s, event.text))
-        return Note(
-            text=", ".join(event.text for event in events) or self._calm, events=tuple(events)
-        )
+        return self._note_of([self._event(one.text, cut_to(one.span, seen), span) for one in told])
 
     def shown(self, place: int) -> list[Occurrence]:
         """What a clip shows by itself, in order of its start."""
         span = self.notes[place].span
         return [one for one in self.occurrences if is_told(one.span, span, 0, left_ns=0)]
 
+    def within(self, view: Span) -> Note:
+        """The true note of a stretch that cuts nothing in two, with times from its start."""
+        inside = [one for one in self.occurrences if is_told(one.span, view, 0, left_ns=0)]
+        events = [self._event(one.text, cut_to(one.span, view), view) for one in inside]
+        return self._note_of(events)
+
     def is_led_into(self, place: int) -> bool:
         """Whether there is a clip, and another that ends where it starts."""
         if not 0 < place < len(self.notes):
             return False
         return self.notes[place - 1].span.end_ns == self.notes[place].span.start_ns
+
+    def _note_of(self, events: list[NoteEvent]) -> Note:
+        events.sort(key=lambda event: (event.start_s, event.text))
+        return Note(
+            text=", ".join(event.text for event in events) or self._calm, events=tuple(events)
+        )
 
     def _places_of(self, label: Label) -> list[int]:
         if label.question:

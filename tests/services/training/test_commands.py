@@ -121,6 +121,10 @@ def test_labels_make_a_set_that_is_split_by_time(light: Settings, tmp_path: Path
         assert event in said_of_lights
         assert "light" in question
     assert all(one.context and not one.clips for one in plans)
+    views = [one for one in train if one.view is not None]
+    assert len(views) > 20
+    assert {one.task for one in views} == {"note"}
+    assert not any(one.view for one in held_out)
     claims = [said for one in train if one.task == "judge" for _, said in one.turns]
     assert 0.3 < claims.count("yes") / len(claims) < 0.7
 

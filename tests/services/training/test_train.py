@@ -18,7 +18,7 @@ from tests.services.conftest import Disk
 from tests.services.test_cli import as_json
 from tests.services.training.test_commands import built, examples, light_run
 
-STEPS, SAVE_EVERY = 24, 4
+STEPS, SAVE_EVERY = 32, 4
 PATIENCE_S = 100.0
 
 

@@ -1,0 +1,49 @@
+"""Stretches of labelled footage that begin and end elsewhere than clips, to learn from as well.
+
+A few dozen clips are soon known by heart, by whoever stands about and by where they begin. The same
+happenings in stretches of other lengths, which begin at other pictures, are not. None cuts
+anything in two: what is half seen could be something else.
+
+Pure.
+"""
+
+from collections.abc import Iterator
+from random import Random
+
+from services.training.truth import Truth
+from streaming.messages import Span
+
+MOST_VIEWS = 5  # that begin in one clip
+SHORTEST_PICTURES = 4
+EDGE_NS = 300_000_000
+"""What lies so near to an edge is not cut: labels are no more exact than that."""
+
+
+def views_of(truth: Truth, place: int) -> Iterator[Span]:
+    """Stretches that begin in a clip and are as long at most, of none but labelled clips."""
+    clip = truth.notes[place]
+    end_ns = clip.span.end_ns
+    if truth.origin(place) != "label":
+        return
+    if truth.is_led_into(place + 1) and truth.origin(place + 1) == "label":
+        end_ns = truth.notes[place + 1].span.end_ns
+    rng = Random(f"{clip.clip_id} views")
+    begins = list(range(clip.span.start_ns, clip.span.end_ns, truth.picture_ns))
+    found = 0
+    for start_ns in rng.sample(begins, len(begins)):
+        latest_ns = min(end_ns, start_ns + clip.span.end_ns - clip.span.start_ns)
+        shortest_ns = start_ns + SHORTEST_PICTURES * truth.picture_ns
+        ends = [
+            at_ns
+            for at_ns in range(shortest_ns, latest_ns + 1, truth.picture_ns)
+            if not _cuts(truth, at_ns)
+        ]
+        if ends and not _cuts(truth, start_ns) and found < MOST_VIEWS:
+            found += 1
+            yield clip.span.model_copy(update={"start_ns": start_ns, "end_ns": rng.choice(ends)})
+
+
+def _cuts(truth: Truth, at_ns: int) -> bool:
+    return any(
+        one.span.start_ns + EDGE_NS < at_ns < one.span.end_ns - EDGE_NS for one in truth.occurrences
+    )
