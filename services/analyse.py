@@ -77,12 +77,16 @@ class SampledUntil:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sampled:
-    """A message, and what was sampled of its segment; None if that footage was forgotten."""
+    """A message, and what was sampled of its segment; None if that footage was forgotten.
+
+    Of what is remembered already, nothing was sampled.
+    """
 
     message: CaptureMessage
     frames: Sequence[Frame] | None = ()
     until: SampledUntil | None = None
     treatment: WhenBehind = WhenBehind.WAIT
+    is_remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +164,7 @@ class Analyst:
         except UnknownStream:
             return Sampled(message, frames=None)
         if message.span.end_ns <= remembered_until_ns(self._record, spec):
-            return Sampled(message)
+            return Sampled(message, is_remembered=True)
         match self._pressure.treatment(spec, message):
             case WhenBehind.WAIT:
                 return self._sample(message, self._sampling.policy, ahead)
@@ -178,6 +182,8 @@ class Analyst:
         self._make_up()
         message = prepared.message
         stream_id, share = stream_of(message), self._shares[record.partition]
+        if was_overtaken(share.watched.get(stream_id), prepared):
+            del share.watched[stream_id]
         watched = self._taken_up(stream_id, share)
         if watched is None or (isinstance(message, SegmentReady) and prepared.frames is None):
             return
@@ -357,6 +363,19 @@ class Analyst:
         waits_from_ns = self._rememberer.waits_from_ns(watched.spec.stream_id)
         until_ns = done_ns if waits_from_ns is None else min(done_ns, waits_from_ns)
         note_remembered(self._record, watched.spec, until_ns)
+
+
+def was_overtaken(watched: Watched | None, prepared: Sampled) -> bool:
+    """Whether others remembered a segment that the collector still waits for.
+
+    Who was frozen for long does not know yet that others go on with its partitions. What was not
+    sampled is no part of its clip, which would be remembered without it.
+    """
+    if watched is None or not prepared.is_remembered:
+        return False
+    assert isinstance(prepared.message, SegmentReady)
+    span, collector = prepared.message.span, watched.collector
+    return collector.done_until_ns < span.end_ns and not collector.has_seen(span)
 
 
 def shown_by(fed: Sequence[Fed], clip: CollectedClip) -> CollectedClip:

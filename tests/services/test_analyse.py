@@ -1,6 +1,7 @@
 """From segments to memory: deterministic, idempotent, and honest about what is missing."""
 
 import shutil
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from models.schemas import Note
 from services.errors import WorkerCrashed
 from services.progress import remembered_until_ns
 from services.settings import Settings
-from services.wiring import opened, opened_bus
+from services.wiring import opened, opened_bus, wall_clock
 from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_DEAD_LETTERS, TOPIC_SEGMENTS
 from tests.services.analysing import (
     Fuse,
     analyse,
+    analyst_of,
     changed,
     clips_of,
     gaps_of,
@@ -43,6 +45,29 @@ def test_a_film_becomes_clips_with_events(captured: Settings) -> None:
         assert (note.frame_count, note.token_count) == (10, 10)
         spec = stores.record.stream("cam")
         assert remembered_until_ns(stores.record, spec) == 45 * NS_PER_S
+
+
+def test_one_that_wakes_up_where_another_has_gone_on_harms_nothing(
+    captured: Settings, tmp_path: Path, copied: Callable[[Settings, Path], Settings]
+) -> None:
+    """It does not know yet that it was replaced, and goes on with what it had read."""
+    undisturbed = copied(captured, tmp_path / "undisturbed")
+    analyse(undisturbed)
+    with opened_bus(captured) as bus:
+        records = bus.consumer(TOPIC_SEGMENTS, group="all").poll(max_records=1000, timeout_s=0)
+    assert len(records) > 5
+
+    for slept_before in range(1, len(records)):
+        settings = copied(captured, tmp_path / f"slept-{slept_before}")
+        with opened(settings) as stores, opened_bus(settings) as bus:
+            sleeper = analyst_of(stores, bus, Fuse(), ScriptedEngine(), wall_clock())
+            sleeper.stop = threading.Event()
+            for number, record in enumerate(records):
+                if number == slept_before:
+                    analyse(settings)
+                sleeper.handle(record, sleeper.prepare(record))
+
+        assert memory_of(settings) == memory_of(undisturbed), slept_before
 
 
 def test_a_power_cut_before_any_write_changes_nothing_in_the_end(
