@@ -26,8 +26,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 
-from pydantic import TypeAdapter, ValidationError
-
 from memory.errors import UnknownStream
 from memory.record import Record
 from memory.spans import END_OF_TIME_NS
@@ -38,6 +36,7 @@ from services.logs import about
 from services.metrics import Budget, Metrics, Stage
 from services.patient import MOST_WAITING, PatientRememberer
 from services.progress import is_recording, note_remembered, remembered_until_ns
+from services.segment_messages import message_of, stream_of
 from services.tracing import TraceContext, context_of, continuing
 from services.windows import ClipCollector, CollectedClip
 from streaming import bus
@@ -55,8 +54,6 @@ from streaming.messages import (
 )
 from streaming.sampling import SamplingPolicy
 from streaming.unit_decoder import Frame
-
-CAPTURE_MESSAGE: TypeAdapter[CaptureMessage] = TypeAdapter(CaptureMessage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,26 +383,6 @@ def shown_by(fed: Sequence[Fed], clip: CollectedClip) -> CollectedClip:
         thinned=any(one.is_thinned for one in shown),
         traces=tuple(one.trace for one in shown if one.trace is not None),
     )
-
-
-def message_of(record: bus.Record) -> CaptureMessage:
-    """Read a record of the topic `segments`, or `BadMessage`.
-
-    One whose key is not its stream's name may lie in another partition than the rest of the stream.
-    """
-    try:
-        message = CAPTURE_MESSAGE.validate_json(record.value)
-    except ValidationError as error:
-        reason = str(error.errors()[0]["msg"])
-        raise BadMessage(record.topic, offset=record.offset, reason=reason) from error
-    if record.key != stream_of(message):
-        reason = f"its key is {record.key!r}, not the name of its stream"
-        raise BadMessage(record.topic, offset=record.offset, reason=reason)
-    return message
-
-
-def stream_of(message: CaptureMessage) -> str:
-    return message.stream_id if isinstance(message, StreamEnded) else message.span.stream_id
 
 
 def policy_of(layout: StreamLayout) -> SamplingPolicy:
