@@ -4,7 +4,7 @@ On processors of AMD, MKL computes with half the width that they have: with AVX2
 AVX-512 and needs half the time for rows enough. Sums are added in another order, so results differ
 in the last bits.
 
-    with wide_linears():
+    with WideLinears():
         hidden = decoder(...)
 """
 
@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 FEWEST_ROWS = 16  # below, reading the weights takes the time, and MKL is no slower
 
 
-class wide_linears(TorchFunctionMode):  # noqa: N801 - read as a verb, like torch.inference_mode
+class WideLinears(TorchFunctionMode):
     """Of the thread that enters it, and without gradients."""
 
     def __torch_function__(

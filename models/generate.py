@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from models.cpu_linear import wide_linears
+from models.cpu_linear import WideLinears
 from models.grammar import most_likely
 from models.video_llm import LongwatchForConditionalGeneration
 
@@ -36,7 +36,7 @@ def next_logits(
 ) -> Tensor:
     """Logits of the token after the prompt. Safe to call from several threads at once."""
     embeds = model.inputs_embeds(torch.tensor([ids], device=model.device), visual_XD)
-    with wide_linears():
+    with WideLinears():
         hidden_1LD = model.language_model.model(
             inputs_embeds=embeds, use_cache=False
         ).last_hidden_state

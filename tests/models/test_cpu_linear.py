@@ -6,14 +6,14 @@ from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
-from models.cpu_linear import FEWEST_ROWS, wide_linears
+from models.cpu_linear import FEWEST_ROWS, WideLinears
 
 ONEDNN = "mkldnn::_linear_pointwise"
 
 
 def computed(rows: Tensor, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, bool]:
     """What a layer gives, and whether oneDNN computed it."""
-    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as told, wide_linears():
+    with torch.inference_mode(), profile(activities=[ProfilerActivity.CPU]) as told, WideLinears():
         given = functional.linear(rows, weight, bias)
     return given, any(event.name == ONEDNN for event in told.events() or ())
 
@@ -46,7 +46,7 @@ def test_it_gives_what_pytorch_gives(
 
 def test_outside_nothing_changes() -> None:
     rows, weight = torch.randn(64, 48), torch.randn(80, 48)
-    with wide_linears():
+    with WideLinears():
         pass
     with profile(activities=[ProfilerActivity.CPU]) as told:
         functional.linear(rows, weight)

@@ -1,10 +1,6 @@
 """Images and video are learnt together, in the stages of a strategy, and a kill changes nothing."""
 
 import json
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +15,10 @@ from services.settings import Settings
 from services.training.errors import ClipUnusable
 from services.training.media import Media
 from services.wiring import opened
-from tests.conftest import ROOT
 from tests.services.scripted_engine import LEVELS
 from tests.services.test_cli import as_json
 from tests.services.training.test_commands import built, light_run
-from tests.services.training.test_train import PATIENCE_S, kind_of
+from tests.services.training.test_train import killed_once, kind_of
 
 STEPS, SAVE_EVERY = 12, 4
 
@@ -104,22 +99,7 @@ def test_a_run_that_is_killed_within_a_stage_goes_on_there_to_the_bit(
     by = ("--strategy", "S2-S3-IV")
     straight = light_run(taught, *command(taught, whole, *by))
     assert straight.exit_code == 0, straight.output
-    arguments = ["--data", str(taught.data), *command(taught, broken, *by)]
-    killed = subprocess.Popen(
-        [sys.executable, "-m", "services.cli", *arguments],
-        cwd=ROOT,
-        env={"LONGWATCH_MODEL_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        until_s = time.monotonic() + PATIENCE_S
-        while not (broken / "2-pretrain" / "state.pt").exists() and time.monotonic() < until_s:
-            assert killed.poll() is None
-            time.sleep(0.01)
-    finally:
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
+    killed_once(taught, command(taught, broken, *by), is_there=broken / "2-pretrain" / "state.pt")
     assert (broken / "1-align" / "config.json").exists()
     assert not (broken / "2-pretrain" / "config.json").exists()
 

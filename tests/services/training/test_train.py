@@ -83,12 +83,10 @@ def test_some_tasks_of_a_set_are_learnt(taught: Settings, tmp_path: Path) -> Non
     assert not (tmp_path / "none").exists()
 
 
-def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    trained(taught, whole)
-    arguments = ["--data", str(taught.data), *command(taught, broken)]
+def killed_once(settings: Settings, words: list[str], *, is_there: Path) -> None:
+    """Kill a command of one thread as soon as a file is there."""
     killed = subprocess.Popen(
-        [sys.executable, "-m", "services.cli", *arguments],
+        [sys.executable, "-m", "services.cli", "--data", str(settings.data), *words],
         cwd=ROOT,
         env={"LONGWATCH_MODEL_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -96,12 +94,18 @@ def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> No
     )
     try:
         until_s = time.monotonic() + PATIENCE_S
-        while not (broken / "state.pt").exists() and time.monotonic() < until_s:
+        while not is_there.exists() and time.monotonic() < until_s:
             assert killed.poll() is None
-            time.sleep(0.02)
+            time.sleep(0.01)
     finally:
         killed.send_signal(signal.SIGKILL)
         killed.wait()
+
+
+def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    trained(taught, whole)
+    killed_once(taught, command(taught, broken), is_there=broken / "state.pt")
     assert not (broken / "config.json").exists()
 
     told = as_json(trained(taught, broken))
