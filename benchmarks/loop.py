@@ -5,7 +5,7 @@ never seen, and is asked about them. A few dozen clips are labelled; a data set 
 model is trained, evaluated and promoted while the service runs; the same questions are asked
 again. The script is looked at only to say what a person would who watches, and after each answer.
 
-    python -m benchmarks.loop [--clips 64] [--minutes 20] [--steps 300] [--keep DIR]
+    python -m benchmarks.loop [--clips 64] [--minutes 20] [--steps 1200] [--keep DIR]
 """
 
 import argparse
@@ -33,12 +33,11 @@ from services.settings import SHIPPED_MODEL, load_settings
 from services.wiring import now_at
 from streaming.messages import NS_PER_S
 
-KNOWN, TAUGHT, ASKED = "yard", "road", "field"
+TAUGHT, ASKED = "road", "field"
 """Streams; those of which clips are labelled are numbered."""
 TASKS = ("note", "judge", "plan")
 """What the service asks of this model. Others, such as summaries of clips, it never learnt."""
 HOLD_OUT = ("--hold-out", "0.1")  # of what is labelled, the first minute of one place
-TEXTS = 2000
 LOOK_S = 2.0
 FOLLOW_S = 5.0  # for the index to follow what was written anew
 
@@ -76,15 +75,20 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Clips to label, minutes of footage to ask about, steps of training, questions of a sort."""
+    """Clips to label, minutes of footage to ask about, steps of training, questions of a sort.
+
+    And how many scripts, of four minutes each, and texts of what was known before are replayed.
+    """
 
     clips: int
     minutes: float
     steps: int
     asked: int
+    scripts: int
+    texts: int
 
 
-SMALL = Sizes(clips=16, minutes=4, steps=2, asked=2)
+SMALL = Sizes(clips=16, minutes=4, steps=2, asked=2, scripts=1, texts=200)
 
 
 class Loop:
@@ -120,10 +124,9 @@ class Loop:
         return Shown(new_before, new_after, known_before, known_after, seconds)
 
     def _rendered(self) -> dict[str, Path]:
-        self._say("Rendering footage, some of it with cows, and somebody who stops")
-        scripts = {KNOWN: self._footage.known, **self._taught}
+        self._say("Rendering footage, some of it with cows, and some who fall")
         films: dict[str, Path] = {}
-        for name, script in (scripts | {ASKED: self._footage.asked}).items():
+        for name, script in (self._taught | {ASKED: self._footage.asked}).items():
             films[name] = self._folder / f"{name}.mp4"
             render_demo(script, films[name], on_progress=lambda share: None)
         return films
@@ -131,18 +134,18 @@ class Loop:
     def _learn(self) -> None:
         labels, sets, run = (self._folder / name for name in ("labels.jsonl", "sets", "run"))
         said = [
-            {"stream": name, **given(one)}
+            {"stream": name, **as_label(one)}
             for name, script in self._taught.items()
             for one in novelty.said_of(script)
         ]
         labels.write_text("".join(f"{json.dumps(one)}\n" for one in said))
         self._longwatch("label", "--from", str(labels))
-        for folder, names in ((TAUGHT, list(self._taught)), (KNOWN, [KNOWN])):
-            streams = (word for name in names for word in ("--stream", name))
-            self._longwatch("dataset", "build", str(sets / folder), *streams, *HOLD_OUT)
-        self._say(f"Writing {TEXTS} plans and answers that the model knew before")
-        write_replay(sets / "before", scripts=0, texts=TEXTS)
-        replay = (word for name in (KNOWN, "before") for word in ("--replay", str(sets / name)))
+        streams = (word for name in self._taught for word in ("--stream", name))
+        self._longwatch("dataset", "build", str(sets / TAUGHT), *streams, *HOLD_OUT)
+        scripts, texts = self._sizes.scripts, self._sizes.texts
+        self._say(f"Writing {scripts} films and {texts} texts of what the model knew before")
+        write_replay(sets / "before", scripts=scripts, texts=texts)
+        replay = ("--replay", str(sets / "before"))
         tasks = (word for task in TASKS for word in ("--task", task))
         learnt = ("--set", str(sets / TAUGHT), *replay, *tasks, "--steps", str(self._sizes.steps))
         self._longwatch("train", "--from", str(SHIPPED_MODEL), *learnt, "--out", str(run))
@@ -206,7 +209,7 @@ class Loop:
         print(f"\n==> [{time.monotonic() - self._begun_s:4.0f} s] {text}", flush=True)
 
 
-def given(said: novelty.Said) -> dict[str, object]:
+def as_label(said: novelty.Said) -> dict[str, object]:
     """What a person says, as `longwatch label --from` reads it."""
     return {"start": round(said.start_s, 3), "end": round(said.end_s, 3), "text": said.text}
 
@@ -215,12 +218,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=20, help="of footage to ask about")
-    parser.add_argument("--steps", type=int, default=300, help="of training")
+    parser.add_argument("--steps", type=int, default=1200, help="of training")
     parser.add_argument("--asked", type=int, default=40, help="questions of either sort")
+    parser.add_argument("--scripts", type=int, default=8, help="of what was known, to replay")
+    parser.add_argument("--texts", type=int, default=4000, help="of what was known, to replay")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
     args = parser.parse_args()
-    sizes = SMALL if args.small else Sizes(args.clips, args.minutes, args.steps, args.asked)
+    given = Sizes(args.clips, args.minutes, args.steps, args.asked, args.scripts, args.texts)
+    sizes = SMALL if args.small else given
     load_before = load_average()
     with tempfile.TemporaryDirectory(prefix="longwatch-loop-") as scratch:
         folder = args.keep or Path(scratch)

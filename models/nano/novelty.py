@@ -1,4 +1,4 @@
-"""What longwatch-nano has never seen: cows, and somebody who stops in mid-street.
+"""What longwatch-nano has never seen: cows, and somebody who falls in mid-street.
 
 Footage of them, what a person would say who watches it, and questions about it, to show that the
 model learns a new kind of subject and a new event from a few dozen clips. No script of training or
@@ -28,9 +28,11 @@ from models.nano.world import (
 
 SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
-KIND, ACTION = "cow", "stops"
-COWS, STOPS = 0.5, 0.4  # how many of those in the street are cows, and how many stop
-STOPPED_S = 2.0  # how much longer these take
+KIND, ACTION = "cow", "falls"
+FALLERS = (KIND, "person", "dog", "robot")
+"""Those that stand on legs, so that it is seen when they lie on their backs."""
+COWS, FALLS = 0.4, 0.6  # how many of those in the street are cows, and how many of all these fall
+FALLEN_S = 2.0  # how much longer these take
 TAUGHT_GAP_S, ASKED_GAP_S = 4.0, 25.0  # between two in the street
 PLACES = 8
 """Where clips are labelled: what is seen in one light only is not known in another."""
@@ -39,9 +41,8 @@ ROUNDS = 60  # of questions, of which those are taken that fit
 
 @dataclass(frozen=True, slots=True)
 class Footage:
-    """What is shown: what is known already, what is labelled, and what is asked about."""
+    """What is shown: what is labelled, and what is asked about."""
 
-    known: Script
     taught: tuple[Script, ...]
     asked: Script
 
@@ -58,7 +59,6 @@ class Said:
 def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
     """Footage with so many clips to label, of all places, and so many minutes to ask about."""
     return Footage(
-        write_script(seed, duration_s=minutes * 30, pace=1.5),
         tuple(
             novel_script(
                 seed + 3 + place,
@@ -72,7 +72,7 @@ def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
 
 
 def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
-    """A script in whose street are cows, and some that stop, cows and others."""
+    """A script in whose street are cows, and some that fall, cows and others."""
     script = write_script(seed, duration_s=duration_s)
     rng = np.random.default_rng((seed, 1))
     drawn = draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
@@ -83,10 +83,10 @@ def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
 
 def _novel(rng: np.random.Generator, one: Passage) -> Passage:
     kind = KIND if rng.random() < COWS else one.kind
-    if rng.random() >= STOPS:
+    if kind not in FALLERS or rng.random() >= FALLS:
         return replace(one, kind=kind)
     start_s, end_s = one.span_s
-    return replace(one, kind=kind, stops=True, span_s=(start_s, end_s + STOPPED_S))
+    return replace(one, kind=kind, falls=True, span_s=(start_s, end_s + FALLEN_S))
 
 
 def said_of(script: Script) -> Iterator[Said]:

@@ -80,8 +80,8 @@ class Passage:
     lane: Literal["street", "sky"]
     rightwards: bool
     span_s: tuple[float, float]
-    stops: bool = False
-    """Stands half of the time, in the middle of the way (`models.nano.novelty`)."""
+    falls: bool = False
+    """Lies on its back half of the time, in the middle of the way (`models.nano.novelty`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +288,7 @@ def _happenings(
         if visit.pick_up_s:
             yield _happening(visit.pick_up_s, subject, "picks up the box")
     for passage in passages:
-        action = "stops" if passage.stops else "crosses"
+        action = "falls" if passage.falls else "crosses"
         yield _happening(passage.span_s, f"the {passage.colour} {passage.kind}", action)
     for switching in gate:
         yield _happening(switching.span_s, "the gate", "opens" if switching.on else "closes")

@@ -30,7 +30,7 @@ from streaming.sampling import SamplingPolicy
 from streaming.unit_decoder import Frame
 
 MOST_KEPT = 64  # clips that need not be decoded again
-MOST_VIEWS = 512  # of other stretches
+MOST_VIEWS = 2048  # of other stretches, and clips of files
 MOST_FILMS = 8  # files, likewise
 
 
@@ -121,6 +121,7 @@ class Media:
         self._encoded_clip = lru_cache(MOST_KEPT)(self._clip_encoded)
         self._features = lru_cache(MOST_KEPT)(self._clip_features)
         self._encoded_view = lru_cache(MOST_VIEWS)(self._view_encoded)
+        self._encoded_file = lru_cache(MOST_VIEWS)(self._file_encoded)
         self._film = lru_cache(MOST_FILMS)(self._film_frames)
         self._picture = lru_cache(MOST_KEPT)(self._one_picture)
 
@@ -133,11 +134,8 @@ class Media:
         if example.shown == "image":
             return [self._encoded(self._image(example))]
         if example.video is not None:
-            clip, before = self._file_frames(example.video, example.start_s, example.end_s)
-            clips = [self._encoded(clip)]
-            lead_in = None
-            if before.frames:
-                lead_in = LeadIn(self._encoded(before), before.seconds_to(clip))
+            clip, lead_in = self._encoded_file(example.video, example.start_s, example.end_s)
+            clips = [clip]
         elif (view := example.view) is not None:
             clips, lead_in = [self._encoded_view(view.stream_id, view.start_ns, view.end_ns)], None
         else:
@@ -204,6 +202,14 @@ class Media:
     def _view_encoded(self, stream_id: str, start_ns: int, end_ns: int) -> ClipTokens:
         view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
         return self._encoded(self._view_frames(view))
+
+    def _file_encoded(
+        self, name: str, start_s: float, end_s: float | None
+    ) -> tuple[ClipTokens, LeadIn | None]:
+        clip, before = self._file_frames(name, start_s, end_s)
+        if not before.frames:
+            return self._encoded(clip), None
+        return self._encoded(clip), LeadIn(self._encoded(before), before.seconds_to(clip))
 
     def _view_frames(self, view: Span) -> Stretch:
         return Stretch(view.stream_id, self._sampler.frames_of(view), view.start_ns)
