@@ -117,7 +117,8 @@ class KafkaServer:
                 )
             )
             cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-            formatting = ["kafka.tools.StorageTool", "format", "--standalone", "-t", cluster]
+            named = f"--cluster-id={cluster}"  # one word: it may begin with a hyphen
+            formatting = ["kafka.tools.StorageTool", "format", "--standalone", named]
             run(*self._command(*formatting, "-c", str(self._properties)))
             if self.start():
                 return
