@@ -175,12 +175,15 @@ class Loop:
         return json.loads(shown.stdout)
 
     def _ask(self, when: str) -> tuple[Right, Right]:
-        new, known = (
-            Right(sum(map(self._is_right, asked)), len(asked)) for asked in (self._new, self._known)
-        )
-        self._say(f"Asked about what is new, {when}: {new.right} of {new.asked} right")
-        self._say(f"Asked about what was known, {when}: {known.right} of {known.asked} right")
-        return new, known
+        self._say(f"Asking about what is new, {when}")
+        new = self._right_of(self._new)
+        self._say(f"Asking about what was known, {when}")
+        return new, self._right_of(self._known)
+
+    def _right_of(self, questions: Sequence[DemoQuestion]) -> Right:
+        right = sum(map(self._is_right, questions))
+        print(f"{right} of {len(questions)} right", flush=True)
+        return Right(right, len(questions))
 
     def _is_right(self, asked: DemoQuestion) -> bool:
         since = until = None
@@ -192,9 +195,13 @@ class Loop:
         result = ask_service(self._settings, request, on_text=lambda piece: None)
         if not isinstance(result, Answered):
             raise AnswerFailed(reason="the service does not answer")
-        spans = [one.span for one in result.answer.evidence]
+        answer = result.answer
+        spans = [one.span for one in answer.evidence]
         intervals_s = [(one.start_ns / NS_PER_S, one.end_ns / NS_PER_S) for one in spans]
-        return asked.is_right(result.answer.value, intervals_s)
+        is_right = asked.is_right(answer.value, intervals_s)
+        mark = "right" if is_right else "wrong"
+        print(f"{mark}  {asked.question}  {answer.text}  ({asked.truth_text})", flush=True)
+        return is_right
 
     def _longwatch(self, *words: str) -> None:
         self._say(f"longwatch {' '.join(words)}")

@@ -10,33 +10,44 @@ from dataclasses import dataclass
 
 ARTICLES = ("a", "an", "the", "some")
 IRREGULAR = {
-    "become": "became", "begin": "began", "bend": "bent", "break": "broke", "bring": "brought",
-    "build": "built", "buy": "bought", "catch": "caught", "come": "came", "cut": "cut",
-    "drink": "drank", "drive": "drove", "eat": "ate", "fall": "fell", "fight": "fought",
-    "fly": "flew", "get": "got", "give": "gave", "go": "went", "hang": "hung", "hit": "hit",
-    "hold": "held", "keep": "kept", "lay": "laid", "leave": "left", "let": "let", "lie": "lay",
-    "lose": "lost", "make": "made", "meet": "met", "put": "put", "read": "read", "ride": "rode",
-    "ring": "rang", "rise": "rose", "run": "ran", "set": "set", "shake": "shook",
-    "shine": "shone", "shoot": "shot", "shut": "shut", "sit": "sat", "sleep": "slept",
-    "speak": "spoke", "spread": "spread", "stand": "stood", "steal": "stole", "sweep": "swept",
-    "swim": "swam", "take": "took", "throw": "threw", "write": "wrote",
+    base: (past, part)
+    for base, past, part in (
+        line.split()
+        for line in (
+            "become became become", "begin began begun", "bend bent bent", "break broke broken",
+            "bring brought brought", "build built built", "buy bought bought",
+            "catch caught caught", "come came come", "cut cut cut", "drink drank drunk",
+            "drive drove driven", "eat ate eaten", "fall fell fallen", "fight fought fought",
+            "fly flew flown", "get got got", "give gave given", "go went gone", "hang hung hung",
+            "hit hit hit", "hold held held", "keep kept kept", "lay laid laid", "leave left left",
+            "let let let", "lie lay lain", "lose lost lost", "make made made", "meet met met",
+            "put put put", "read read read", "ride rode ridden", "ring rang rung",
+            "rise rose risen", "run ran run", "set set set", "shake shook shaken",
+            "shine shone shone", "shoot shot shot", "shut shut shut", "sit sat sat",
+            "sleep slept slept", "speak spoke spoken", "spread spread spread",
+            "stand stood stood", "steal stole stolen", "sweep swept swept", "swim swam swum",
+            "take took taken", "throw threw thrown", "write wrote written",
+        )
+    )
 }  # fmt: skip
-"""Past forms."""
+"""Past forms, and those of the perfect."""
 MANY = {"man": "men", "woman": "women", "child": "children"}
 VOWELS = "aeiou"
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """An event in parts: "the old van", "turns back", and "turn", "turned", "turning back".
+    """An event in parts: "the old van", "turns back", and "turn back", "turned back" and so on.
 
-    `many` are several of the subject, "old vans", where it can be several.
+    `past` is as in "it did", `part` as in "it has done", `ger` as in "doing". `many` are several of
+    the subject, "old vans", where it can be several.
     """
 
     subject: str
     deed: str
     base: str
     past: str
+    part: str
     ger: str
     many: str | None
 
@@ -50,11 +61,13 @@ def told_in_parts(text: str) -> Told | None:
         return None
     subject, rest, base = words[:at], words[at + 1 :], _base(words[at])
     *described, thing = subject[has_article:]
+    past, part = IRREGULAR.get(base) or (_regular_past(base),) * 2
     return Told(
         subject=" ".join(subject),
         deed=" ".join(words[at:]),
         base=" ".join([base, *rest]),
-        past=" ".join([_past(base), *rest]),
+        past=" ".join([past, *rest]),
+        part=" ".join([part, *rest]),
         ger=" ".join([_gerund(base), *rest]),
         many=" ".join([*described, _plural(thing)]) if has_article else None,
     )
@@ -80,9 +93,7 @@ def _base(verb: str) -> str:
     return verb[:-1]
 
 
-def _past(base: str) -> str:
-    if base in IRREGULAR:
-        return IRREGULAR[base]
+def _regular_past(base: str) -> str:
     if base.endswith("e"):
         return f"{base}d"
     if base.endswith("y") and base[-2] not in VOWELS:

@@ -34,6 +34,7 @@ IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
         "count",
         (
             "How often did {who} {base}?",
+            "How often has {who} {part}?",
             "How many times did {who} {base}?",
             "Count how often {who} {past}.",
             "How many times was {who} {ger}?",
@@ -45,6 +46,7 @@ IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
         "exists",
         (
             "Did {who} {base}?",
+            "Has {who} {part}?",
             "Did you see {who} {base}?",
             "Is it true that {who} {past}?",
             "Was {who} ever {ger}?",
@@ -55,6 +57,7 @@ IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
 )
 OF_MANY = (
     "How many {many} {past}?",
+    "How many {many} have {part}?",
     "How many {many} were {ger}?",
     "Count the {many} that {past}.",
 )
@@ -69,10 +72,12 @@ def plans_of(text: str) -> Iterator[tuple[str, Plan]]:
         for intent, asked in IN_FORMS:
             for words in asked:
                 question = words.format(
-                    who=told.subject, base=told.base, past=told.past, ger=told.ger
+                    who=told.subject, base=told.base, past=told.past, part=told.part, ger=told.ger
                 )
                 yield question, Plan(intent=intent, events=(text,))
         if told.many is not None:
             for words in OF_MANY:
-                question = words.format(many=told.many, past=told.past, ger=told.ger)
+                question = words.format(
+                    many=told.many, past=told.past, part=told.part, ger=told.ger
+                )
                 yield question, Plan(intent="count", events=(text,))
