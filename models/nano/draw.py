@@ -67,7 +67,6 @@ class Placed:
     x: float
     bottom_y: float
     rightwards: bool
-    on_its_back: bool = False
 
 
 def _share(span_s: tuple[float, float], now_s: float) -> float:
@@ -121,13 +120,10 @@ def placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Pl
     if passage.span_s[0] <= now_s < passage.span_s[1]:
         from_x = _outside_x(passage.kind, aspect, not passage.rightwards)
         to_x = _outside_x(passage.kind, aspect, passage.rightwards)
-        gone, rightwards = _share(passage.span_s, now_s), passage.rightwards
-        lies = passage.falls and 0.25 <= gone < 0.75
-        if passage.falls:
-            gone = min(2 * gone, 0.5) + max(0.0, 2 * gone - 1.5)
-        x = from_x + (to_x - from_x) * gone
-        bottom = STREET_Y if passage.lane == "street" else SKY_Y + SIZE_OF["drone"][1] / 2
-        yield Placed(passage.kind, passage.colour, x, bottom, rightwards, lies)
+        x = from_x + (to_x - from_x) * _share(passage.span_s, now_s)
+        height = SIZE_OF[passage.kind][1]
+        bottom = STREET_Y if passage.lane == "street" else max(SKY_Y + height / 2, height)
+        yield Placed(passage.kind, passage.colour, x, bottom, passage.rightwards)
 
 
 def _level(switchings: tuple[Switching, ...], now_s: float) -> float:
@@ -277,11 +273,10 @@ class Painter:
             return
         drawn = sprite(placed.kind, placed.colour, width_px, height_px, placed.rightwards)
         part = (slice(y0 - top, y1 - top), slice(x0 - left, x1 - left))
-        upright = slice(None, None, -1 if placed.on_its_back else 1)
-        cover = drawn.cover_HW1[upright][part]
+        cover = drawn.cover_HW1[part]
         target = canvas[y0:y1, x0:x1]
         target *= 1 - cover
-        target += drawn.rgb_HWC[upright][part]
+        target += drawn.rgb_HWC[part]
         if classes is not None:
             here = CLASS_BOX if placed.kind == "box" else class_of(placed.kind, placed.colour)
             classes[y0:y1, x0:x1][cover[..., 0] > 0.5] = here

@@ -105,7 +105,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
             "pass by|passes by|passed by|passed by|passing by|passing of|passings of",
             "go across|goes across|went across|gone across|going across|crossing of|crossings of",
         ),
-        "falls": ("fall|falls|fell|fallen|falling|fall of|falls of",),
+        "flies": ("fly|flies|flew|flown|flying|flight of|flights of",),
         "enters": (
             "enter|enters|entered|entered|entering|entering of|entries of",
             "come in|comes in|came in|come in|coming in|arrival of|arrivals of",
