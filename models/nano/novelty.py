@@ -29,8 +29,8 @@ from models.nano.world import (
 SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
 KIND, ACTION = "cow", "flies"
-COWS, FLIGHTS = 0.4, 0.35  # how many of those who pass are cows, and how many of all these fly
-TAUGHT_GAP_S, ASKED_GAP_S = 4.0, 25.0  # between two in the street
+COWS, FLIGHTS = 0.5, 0.4  # how many of those who pass are cows, and how many of all these fly
+TAUGHT_GAP_S, ASKED_GAP_S = 1.0, 25.0  # between two in the street
 PLACES = 8
 """Where clips are labelled: what is seen in one light only is not known in another."""
 ROUNDS = 60  # of questions, of which those are taken that fit
@@ -96,8 +96,11 @@ def said_of(script: Script) -> Iterator[Said]:
 
 
 def new_questions(script: Script, *, count: int) -> list[DemoQuestion]:
-    """When, how often, and whether: questions that only somebody answers who knows what is new."""
-    return _first(script, count, lambda one: _has_novelty(one) and not _is_denied_blindly(one))
+    """When and how often: what only somebody answers who knows what is new.
+
+    Whether it ever happened is answered rightly by whoever says yes to everything.
+    """
+    return _first(script, count, lambda one: _has_novelty(one) and one.kind in ("when", "count"))
 
 
 def known_questions(script: Script, *, count: int) -> list[DemoQuestion]:
@@ -122,8 +125,3 @@ def _has_novelty(asked: ScriptedQuestion) -> bool:
     truth = asked.truth.value
     told = truth if isinstance(truth, tuple) else ()
     return any(KIND in text or ACTION in text for text in (*asked.plan.events, *told))
-
-
-def _is_denied_blindly(asked: ScriptedQuestion) -> bool:
-    """What did not happen is denied by whoever knows of nothing, too; the rest asks of more."""
-    return asked.kind not in ("when", "count", "exists") or asked.truth.value is False

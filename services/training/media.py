@@ -22,6 +22,7 @@ from models.transformers_engine import TransformersEngine
 from services.analyse import policy_of
 from services.looking import readable_tokens
 from services.training.errors import ClipUnusable
+from services.training.views import light_of
 from services.wiring import Stores
 from streaming.decode import Decoding, sampled_frames
 from streaming.errors import FootageMissing, MediaError
@@ -36,11 +37,12 @@ MOST_FILMS = 8  # files, likewise
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stretch:
-    """The sampled frames of a clip."""
+    """The sampled frames of a clip, to be shown in so much of their light."""
 
     name: str
     frames: Sequence[Frame]
     start_ns: int
+    light: float = 1.0
 
     def seconds_to(self, other: "Stretch") -> float:
         """How long after this the other one starts."""
@@ -55,7 +57,10 @@ class Stretch:
         if not self.frames:
             raise ClipUnusable(self.name, reason="none of its footage is stored any more")
         times_s_T = [(frame.media_ns - self.start_ns) / NS_PER_S for frame in self.frames]
-        return np.stack([frame.pixels_HWC for frame in self.frames]), times_s_T
+        pixels_THWC = np.stack([frame.pixels_HWC for frame in self.frames])
+        if self.light != 1:
+            pixels_THWC = np.clip(pixels_THWC * np.float32(self.light), 0, 255).astype(np.uint8)
+        return pixels_THWC, times_s_T
 
 
 class Sampler:
@@ -212,7 +217,8 @@ class Media:
         return self._encoded(clip), LeadIn(self._encoded(before), before.seconds_to(clip))
 
     def _view_frames(self, view: Span) -> Stretch:
-        return Stretch(view.stream_id, self._sampler.frames_of(view), view.start_ns)
+        frames = self._sampler.frames_of(view)
+        return Stretch(view.stream_id, frames, view.start_ns, light=light_of(view))
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span

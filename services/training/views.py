@@ -1,8 +1,8 @@
 """Stretches of labelled footage that begin and end elsewhere than clips, to learn from as well.
 
-A few dozen clips are soon known by heart, by whoever stands about and by where they begin. The same
-happenings in stretches of other lengths, which begin at other pictures, are not. None cuts
-anything in two: what is half seen could be something else.
+A few dozen clips are soon known by heart, by whoever stands about, by where they begin and by their
+light. The same happenings in stretches of other lengths, which begin at other pictures and are
+lighter or darker, are not. None cuts anything in two: what is half seen could be something else.
 
 Pure.
 """
@@ -13,7 +13,8 @@ from random import Random
 from services.training.truth import Truth
 from streaming.messages import Span
 
-MOST_VIEWS = 5  # that begin in one clip
+MOST_VIEWS = 8  # that begin in one clip
+DARKEST, LIGHTEST = 0.5, 1.5  # how a stretch is shown, of the light that it was filmed in
 SHORTEST_PICTURES = 4
 EDGE_NS = 300_000_000
 """What lies so near to an edge is not cut: labels are no more exact than that."""
@@ -41,6 +42,12 @@ def views_of(truth: Truth, place: int) -> Iterator[Span]:
         if ends and not _cuts(truth, start_ns) and found < MOST_VIEWS:
             found += 1
             yield clip.span.model_copy(update={"start_ns": start_ns, "end_ns": rng.choice(ends)})
+
+
+def light_of(view: Span) -> float:
+    """How much of its light a stretch is shown in, ever the same for one stretch."""
+    rng = Random(f"{view.stream_id} {view.start_ns} {view.end_ns} light")
+    return DARKEST * (LIGHTEST / DARKEST) ** rng.random()
 
 
 def _cuts(truth: Truth, at_ns: int) -> bool:
