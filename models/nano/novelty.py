@@ -30,7 +30,7 @@ SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
 KIND, ACTION = "cow", "flies"
 COWS, FLIGHTS = 0.5, 0.4  # how many of those who pass are cows, and how many of all these fly
-TAUGHT_GAP_S, ASKED_GAP_S = 1.0, 25.0  # between two in the street
+TAUGHT_GAP_S, ASKED_GAP_S = 2.0, 25.0  # between two in the street
 PLACES = 8
 """Where clips are labelled: what is seen in one light only is not known in another."""
 ROUNDS = 60  # of questions, of which those are taken that fit

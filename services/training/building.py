@@ -65,7 +65,7 @@ from streaming.messages import Span
 MERGED_CLIPS = 3
 MOST_FOLDED = 24  # clips of one fold
 CLAIMS = 2  # true ones about a clip, and as many false ones
-PLANS = 3  # about an event; one of them of any of its kind
+PLANS = 2  # about an event; one of them of any of its kind
 CALM_CLAIMS = 0.25  # how often one is asked about a clip that shows nothing
 
 
@@ -227,24 +227,27 @@ class StreamExamples:
 
     def _claims(self, place: int) -> Iterator[Example]:
         rng = Random(self.truth.notes[place].clip_id)
-        shown, false = self._shown_and_not(place, rng)
+        if turns := self._judged(self.truth.notes[place].span, rng):
+            yield self._example("judge", place, place, *turns)
+
+    def _judged(self, span: Span, rng: Random) -> list[tuple[str, str]]:
+        """Claims about footage, and whether they are true; of what is calm, seldom one."""
+        shown, false = self._shown_and_not(span, rng)
         true = rng.sample(shown, min(CLAIMS, len(shown)))
         count = len(true) or int(rng.random() < CALM_CLAIMS)
         claims = [(text, "yes") for text in true] + [(text, "no") for text in false[:count]]
-        if claims:
-            rng.shuffle(claims)
-            (first, reply), *more = [(judge_prompt(text), said) for text, said in claims]
-            later = [(prompt.removeprefix(f"{VIDEO}\n"), said) for prompt, said in more]
-            yield self._example("judge", place, place, (first, reply), *later)
+        rng.shuffle(claims)
+        turns = [(judge_prompt(text), said) for text, said in claims]
+        later = [(prompt.removeprefix(f"{VIDEO}\n"), said) for prompt, said in turns[1:]]
+        return turns[:1] + later
 
-    def _shown_and_not(self, place: int, rng: Random) -> tuple[list[str], list[str]]:
-        """What a clip shows, and what it does not show, what sounds like it first."""
-        clip = self.truth.notes[place]
-        shown = list(dict.fromkeys(one.text for one in self.truth.shown(place)))
+    def _shown_and_not(self, span: Span, rng: Random) -> tuple[list[str], list[str]]:
+        """What footage shows, and what it does not show, what sounds like it first."""
+        shown = list(dict.fromkeys(one.text for one in self.truth.shown_in(span)))
         around = [
             one.text
             for one in self.truth.occurrences
-            if one.span.overlaps(clip.span.start_ns, clip.span.end_ns)
+            if one.span.overlaps(span.start_ns, span.end_ns)
         ]
         false = [text for text in self.texts if not any(alike(text, other) for other in around)]
         words = {word for text in shown for word in content_words(text)}
@@ -254,8 +257,9 @@ class StreamExamples:
     def _questions(self, place: int) -> Iterator[Example]:
         """What events answer."""
         rng = Random(f"{self.truth.notes[place].clip_id} questions")
-        _, false = self._shown_and_not(place, rng)
-        for pair in questions_of(self.truth.shown(place), false, rng):
+        span = self.truth.notes[place].span
+        _, false = self._shown_and_not(span, rng)
+        for pair in questions_of(self.truth.shown_in(span), false, rng):
             yield self._answer(place, pair)
 
     def _plans(self, place: int) -> Iterator[Example]:
@@ -263,7 +267,8 @@ class StreamExamples:
         if self.truth.origin(place) != "label":
             return
         rng = Random(f"{self.truth.notes[place].clip_id} plans")
-        for text in dict.fromkeys(one.text for one in self.truth.shown(place)):
+        shown = self.truth.shown_in(self.truth.notes[place].span)
+        for text in dict.fromkeys(one.text for one in shown):
             plans = rng.sample(list(plans_of(text)), PLANS)
             if (of_any := told_of_any(text)) is not None:
                 plans[-1] = rng.choice(list(plans_of(of_any)))
@@ -272,14 +277,17 @@ class StreamExamples:
                 yield told_by_words(self._example("plan", place, place, turn))
 
     def _views(self, place: int) -> Iterator[Example]:
-        """Notes of labelled footage in other stretches, so that no clip is known by heart."""
+        """The same of labelled footage in other stretches, so that no clip is known by heart."""
         for view in views_of(self.truth, place):
             last = place + int(view.end_ns > self.truth.notes[place].span.end_ns)
-            turn = (describe_prompt(()), self.truth.within(view).as_reply())
-            example = told_by_words(self._example("note", place, last, turn))
-            made_of = f"{example.id} {view.start_ns} {view.end_ns}"
-            digest = hashlib.sha256(made_of.encode()).hexdigest()[:16]
-            yield replaced(example, id=f"note-{digest}", view=view)
+            stretch = f"{view.start_ns} {view.end_ns}"
+            note = (describe_prompt(()), self.truth.within(view).as_reply())
+            made = [self._example("note", place, last, note)]
+            if claims := self._judged(view, Random(f"{view.stream_id} {stretch}")):
+                made.append(self._example("judge", place, last, *claims))
+            for one in map(told_by_words, made):
+                digest = hashlib.sha256(f"{one.id} {stretch}".encode()).hexdigest()[:16]
+                yield replaced(one, id=f"{one.task}-{digest}", view=view)
 
     def _taught_pairs(self, place: int) -> Iterator[Example]:
         if self.taught is not None and self.truth.origin(place) == "teacher":

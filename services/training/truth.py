@@ -71,14 +71,13 @@ class Truth:
         seen = span.model_copy(update={"start_ns": span.start_ns - lead_ns})
         return self._note_of([self._event(one.text, cut_to(one.span, seen), span) for one in told])
 
-    def shown(self, place: int) -> list[Occurrence]:
-        """What a clip shows by itself, in order of its start."""
-        span = self.notes[place].span
+    def shown_in(self, span: Span) -> list[Occurrence]:
+        """What footage shows by itself, in order of its start."""
         return [one for one in self.occurrences if is_told(one.span, span, 0, left_ns=0)]
 
     def within(self, view: Span) -> Note:
         """The true note of a stretch that cuts nothing in two, with times from its start."""
-        inside = [one for one in self.occurrences if is_told(one.span, view, 0, left_ns=0)]
+        inside = self.shown_in(view)
         events = [self._event(one.text, cut_to(one.span, view), view) for one in inside]
         return self._note_of(events)
 
