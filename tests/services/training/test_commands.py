@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from typer.testing import Result
 
 from memory.datasets import HELD_OUT, TRAIN, Example, read_examples
@@ -123,7 +124,7 @@ def test_labels_make_a_set_that_is_split_by_time(light: Settings, tmp_path: Path
     assert all(one.context and not one.clips for one in plans)
     views = [one for one in train if one.view is not None]
     assert len(views) > 20
-    assert {one.task for one in views} == {"note"}
+    assert {one.task for one in views} == {"note", "judge"}
     assert not any(one.view for one in held_out)
     claims = [said for one in train if one.task == "judge" for _, said in one.turns]
     assert 0.3 < claims.count("yes") / len(claims) < 0.7
@@ -162,6 +163,7 @@ def test_footage_is_encoded_again_as_analysis_encoded_it(light: Settings, tmp_pa
         media = Media(engine, stores, tmp_path / "set")
         notes = stores.record.clips()
         assert len(notes) == 30
+        in_its_light: list[bool] = []
         for note in notes:
             stored = stores.tokens.get(
                 note.clip_id, layout_id=engine.layout_id, encoder_id=engine.encoder_id
@@ -173,6 +175,12 @@ def test_footage_is_encoded_again_as_analysis_encoded_it(light: Settings, tmp_pa
             )  # fmt: skip
             assert (again.tokens_KD == stored.arrays["tokens_KD"]).all()
             assert (again.times_s_T == stored.arrays["times_s_T"]).all()
+            (view,) = media.tokens(
+                Example(id="y", task="judge", origin="given", view=note.span, conversations=())
+            )
+            assert (view.times_s_T == again.times_s_T).all()
+            in_its_light.append(np.array_equal(view.tokens_KD, again.tokens_KD))
+    assert not all(in_its_light)
 
 
 def test_a_checkpoint_is_measured_beside_its_blind_self(light: Settings, tmp_path: Path) -> None:
