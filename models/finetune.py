@@ -79,19 +79,28 @@ def stage_of(model: LongwatchForConditionalGeneration, tuning: Tuning) -> Stage:
     )
 
 
-def batches(
-    lessons: Sequence[Lesson], *, batch_size: int, seed: int, first_step: int
-) -> Iterator[list[Sample]]:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """How batches are drawn. `part`: which one is loaded of each, of how many parts."""
+
+    batch_size: int
+    seed: int
+    first_step: int
+    part: tuple[int, int] = (0, 1)
+
+    def loaded(self, drawn: Sequence[Lesson]) -> list[Sample]:
+        number, count = self.part
+        return [lesson.load() for lesson in drawn[number::count]]
+
+
+def batches(lessons: Sequence[Lesson], how: Drawing) -> Iterator[list[Sample]]:
     """Batches of one task each, as often as there are lessons of it; the n-th is ever the same."""
     pool = Pool(lessons, key=lambda lesson: lesson.task)
-    for step in count(first_step):
-        drawn = pool.draw(np.random.default_rng((seed, step)), batch_size)
-        yield [lesson.load() for lesson in drawn]
+    for step in count(how.first_step):
+        yield how.loaded(pool.draw(np.random.default_rng((how.seed, step)), how.batch_size))
 
 
-def mixed_batches(
-    lessons: Sequence[Lesson], *, batch_size: int, seed: int, first_step: int
-) -> Iterator[list[Sample]]:
+def mixed_batches(lessons: Sequence[Lesson], how: Drawing) -> Iterator[list[Sample]]:
     """Batches of which half are images, and the others clips of one task; or of text alone.
 
     Batches of text come as often as there are lessons of it beside those of clips. Where there are
@@ -101,21 +110,21 @@ def mixed_batches(
         ValueError: a batch of one holds no two kinds.
     """
     if not {"image", "video"} <= {lesson.shown for lesson in lessons}:
-        yield from batches(lessons, batch_size=batch_size, seed=seed, first_step=first_step)
+        yield from batches(lessons, how)
         return
-    if batch_size < 2:
-        raise ValueError(f"a batch of {batch_size} holds no two kinds")
+    if how.batch_size < 2:
+        raise ValueError(f"a batch of {how.batch_size} holds no two kinds")
     images = Pool([one for one in lessons if one.shown == "image"], key=lambda lesson: "")
     others = Pool(
         [one for one in lessons if one.shown != "image"],
         key=lambda lesson: f"{lesson.shown} {lesson.task}",
     )
-    for step in count(first_step):
-        rng = np.random.default_rng((seed, step))
-        drawn = others.draw(rng, batch_size)
+    for step in count(how.first_step):
+        rng = np.random.default_rng((how.seed, step))
+        drawn = others.draw(rng, how.batch_size)
         if drawn[0].shown == "video":
-            drawn[: batch_size // 2] = images.draw(rng, batch_size // 2)
-        yield [lesson.load() for lesson in drawn]
+            drawn[: how.batch_size // 2] = images.draw(rng, how.batch_size // 2)
+        yield how.loaded(drawn)
 
 
 class Pool:

@@ -7,8 +7,9 @@ The loss of a reply is next-token cross entropy, plus SigLIP's sigmoid loss (arX
 2303.15343) between clips and texts that are or are not true of them, which makes them findable
 by vector.
 
-A run that keeps its state (`Kept`) goes on after a kill as if it had never stopped, to the bit, if
-its sources go on where they were.
+A run that keeps its state (`models/kept.py`) goes on after a kill as if it had never stopped, to
+the bit, if its sources go on where they were. On several devices
+(`models/several_devices.py`), each reads its part of a batch, and steps are those of all of it.
 
 Knows nothing of where samples come from. Random numbers come from the sources and the stage's seed.
 
@@ -18,12 +19,10 @@ Shape letters:
 
 import json
 import math
-import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,7 +31,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.cpu_attention import trained_with
+from models.kept import Kept, Progress
 from models.processor import Frames, Processor
+from models.several_devices import SeveralDevices, touched
 from models.video_llm import LongwatchForConditionalGeneration
 
 IGNORED = -100
@@ -93,77 +94,6 @@ class Stage:
     """Compute each layer of the decoder twice, and keep nothing of the first time."""
 
 
-@dataclass(slots=True)
-class Progress:
-    """Running means of what a stage reports."""
-
-    step: int = 0
-    means: dict[str, float] = field(default_factory=dict)
-
-    def add(self, values: dict[str, float]) -> None:
-        for name, value in values.items():
-            old = self.means.get(name, value)
-            self.means[name] = old + (value - old) / min(self.step, 50)
-
-
-class Kept:
-    """The state of a run in a file, which a crash leaves as it was or as it is to be."""
-
-    def __init__(self, path: Path, *, every: int) -> None:
-        self._path = path
-        self._every = every
-        self._found: dict[str, Any] | None = None
-        self.kept_step = 0
-        if path.is_file():
-            self._found = torch.load(path, map_location="cpu", weights_only=True)
-            self.kept_step = self.first_step
-
-    @property
-    def first_step(self) -> int:
-        """How many steps are done."""
-        return 0 if self._found is None else int(self._found["progress"]["step"])
-
-    def restore(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-        """Put everything where it was, and return how far it was."""
-        if self._found is None:
-            return Progress()
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                if parameter.requires_grad:
-                    parameter.copy_(self._found["learning"][name])
-        optimizer.load_state_dict(self._found["optimizer"])
-        torch.set_rng_state(self._found["random"])
-        return Progress(**self._found["progress"])
-
-    def keep(self, model: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write the state, if it is time to; where that fails, the one before stays.
-
-        Raises:
-            OSError
-        """
-        if progress.step % self._every:
-            return
-        learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-        state = {
-            "learning": {name: parameter.detach() for name, parameter in learning.items()},
-            "optimizer": optimizer.state_dict(),
-            "random": torch.get_rng_state(),
-            "progress": asdict(progress),
-        }
-        unfinished = self._path.with_suffix(".unfinished")
-        try:
-            with unfinished.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            unfinished.replace(self._path)
-        except RuntimeError as error:  # what torch makes of an error of the file
-            raise OSError(f"{unfinished} cannot be written ({error})") from error
-        finally:
-            unfinished.unlink(missing_ok=True)
-        self.kept_step = progress.step
-
-
 def train(  # noqa: PLR0913 - what a run is made of
     model: LongwatchForConditionalGeneration,
     processor: Processor,
@@ -173,12 +103,17 @@ def train(  # noqa: PLR0913 - what a run is made of
     report: Callable[[dict[str, float]], None],
     report_every: int = 50,
     kept: Kept | None = None,
+    devices: SeveralDevices | None = None,
 ) -> None:
     """Run one stage; each step takes one batch of every task and adds up their losses.
 
-    With `kept`, it goes on at `kept.first_step`, and so must the tasks.
+    With `kept`, it goes on at `kept.first_step`, and so must the tasks. On several devices, tasks
+    give the part that this one has in their losses; where `devices.is_first`, the model can be read
+    in the end, and not be used.
     """
     torch.manual_seed(stage.seed)
+    whole = None if devices is None else devices.shard(model)
+    value_of = Tensor.item if devices is None else devices.mean
     optimizer = make_optimizer(model, stage)
     learning = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     progress = kept.restore(model, optimizer) if kept else Progress()
@@ -192,10 +127,10 @@ def train(  # noqa: PLR0913 - what a run is made of
         progress.step = step + 1
         with trained_with(model.language_model):
             for number, task in enumerate(tasks):
-                losses = task(model, processor)
+                losses = whole(task, processor) if whole else task(model, processor)
                 total = losses["loss"] + stage.retrieval_weight * losses.get("retrieval", 0.0)
                 torch.as_tensor(total).backward()
-                progress.add({f"{name}_{number}": loss.item() for name, loss in losses.items()})
+                progress.add({f"{name}_{number}": value_of(one) for name, one in losses.items()})
         nn.utils.clip_grad_norm_(learning, 1.0)
         optimizer.step()
         if progress.step % report_every == 0:
@@ -206,11 +141,13 @@ def train(  # noqa: PLR0913 - what a run is made of
     model.eval()
     if stage.save_memory:
         model.language_model.activation_checkpointing_disable()
+    if devices is not None:
+        devices.gather(model)
 
 
-def replies(source: Source) -> Task:
-    """The task of writing the replies of a source's samples."""
-    return lambda model, processor: batch_losses(model, processor, next(source))
+def replies(source: Source, devices: SeveralDevices | None = None) -> Task:
+    """The task of writing the replies of a source's samples; on several devices, of its part."""
+    return lambda model, processor: batch_losses(model, processor, next(source), devices)
 
 
 def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
@@ -238,21 +175,55 @@ def schedule(step: int, stage: Stage) -> float:
 
 
 def batch_losses(
-    model: LongwatchForConditionalGeneration, processor: Processor, samples: Sequence[Sample]
+    model: LongwatchForConditionalGeneration,
+    processor: Processor,
+    samples: Sequence[Sample],
+    devices: SeveralDevices | None = None,
 ) -> dict[str, Tensor]:
-    """Return `loss` (next token, on replies) and, where samples have captions, `retrieval`."""
+    """Return `loss` (next token, on replies) and, where samples have captions, `retrieval`.
+
+    On several devices, the mean of what they return is the loss of all samples together.
+    """
     clips = [clip for sample in samples for clip in sample.clips]
     input_ids_BL, labels_BL = (x.to(model.device) for x in collate(processor, samples))
     with torch.autocast(input_ids_BL.device.type, torch.bfloat16):
         visual_XD = visual_tokens(model, clips) if clips else None
         embeds_BLD = model.inputs_embeds(input_ids_BL, visual_XD)
+        if devices is not None and devices.total(sum(map(_is_projected, clips))):
+            embeds_BLD = embeds_BLD + touched(model.projector.parameters())
         hidden_BLD = model.language_model.model(inputs_embeds=embeds_BLD).last_hidden_state
         taught_BL = labels_BL[:, 1:] != IGNORED
         logits = model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL])
         losses = {"loss": functional.cross_entropy(logits.float(), labels_BL[:, 1:][taught_BL])}
-        if visual_XD is not None and any(sample.captions for sample in samples):
-            losses["retrieval"] = retrieval_loss(model, processor, samples, visual_XD)
+        counts = {"loss": int(taught_BL.sum())}
+        captions = {text for sample in samples for text in sample.captions}
+        if devices is not None:
+            captions = devices.union(captions)
+        if captions:
+            told = told_of(samples, visual_XD)
+            losses["retrieval"] = retrieval_loss(model, processor, told, sorted(captions))
+            counts["retrieval"] = len(told)
+    if devices is not None:
+        _add_up(losses, counts, model, devices)
     return losses
+
+
+def _is_projected(clip: ClipFeatures | ClipAsRead) -> bool:
+    return isinstance(clip, ClipFeatures)
+
+
+def _add_up(
+    losses: dict[str, Tensor],
+    counts: dict[str, int],
+    model: LongwatchForConditionalGeneration,
+    devices: SeveralDevices,
+) -> None:
+    """Weigh means of this device's part, so that their mean over devices is that of the batch."""
+    for name, count in counts.items():
+        losses[name] = losses[name] * (count * devices.count / devices.total(count))
+    if "retrieval" in losses:
+        heads = (*model.visual_head.parameters(), *model.text_head.parameters())
+        losses["retrieval"] = losses["retrieval"] + touched((*heads, model.retrieval_scale))
 
 
 def collate(processor: Processor, samples: Sequence[Sample]) -> tuple[Tensor, Tensor]:
@@ -312,24 +283,33 @@ def _projected(
     return model.projector(*(part.to(model.device) for part in given))
 
 
+def told_of(
+    samples: Sequence[Sample], visual_XD: Tensor | None
+) -> list[tuple[tuple[str, ...], Tensor]]:
+    """The captions of samples that have any, each with the tokens (K, D) of its clip."""
+    if visual_XD is None:
+        return []
+    lengths = [sum(len(clip.frames.frame_K) for clip in sample.clips) for sample in samples]
+    parts = zip(samples, visual_XD.split(lengths), strict=True)
+    return [(sample.captions, tokens_KD) for sample, tokens_KD in parts if sample.captions]
+
+
 def retrieval_loss(
     model: LongwatchForConditionalGeneration,
     processor: Processor,
-    samples: Sequence[Sample],
-    visual_XD: Tensor,
+    told: Sequence[tuple[tuple[str, ...], Tensor]],
+    texts: Sequence[str],
 ) -> Tensor:
-    """Every clip with captions against one caption of each: which are true of it, which not."""
-    lengths = [sum(len(clip.frames.frame_K) for clip in sample.clips) for sample in samples]
-    parts = list(zip(samples, visual_XD.split(lengths), strict=True))
-    told = [sample for sample, _ in parts if sample.captions]
-    clip_BV = torch.cat([model.clip_vector(part[None]) for one, part in parts if one.captions])
-    texts = sorted({text for sample in told for text in sample.captions})
+    """Every clip against all texts: which of them are its captions, and so are true of it."""
+    clips = [model.clip_vector(tokens_KD[None]) for _, tokens_KD in told]
     ids, mask = pad_texts(processor, texts)
     text_NV = model.text_vector(ids.to(model.device), mask.to(model.device))
-    truth_BN = torch.tensor([[text in sample.captions for text in texts] for sample in told])
+    if not clips:
+        return 0.0 * text_NV.sum()
+    truth_BN = torch.tensor([[text in captions for text in texts] for captions, _ in told])
     truth_BN = truth_BN.to(model.device)
     scale, bias = model.retrieval_scale
-    logits = clip_BV.float() @ text_NV.float().T * scale.exp() + bias
+    logits = torch.cat(clips).float() @ text_NV.float().T * scale.exp() + bias
     return -functional.logsigmoid(torch.where(truth_BN, logits, -logits)).sum(1).mean()
 
 

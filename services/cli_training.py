@@ -124,6 +124,7 @@ def train(  # noqa: PLR0913 - the options of a command
     The same command goes on where a run was killed, to the bit.
     """
     from models.finetune import Tuning
+    from models.several_devices import launched_devices
     from services.training.learning import Learning, learn
     from services.training.strategies import learn_by
 
@@ -135,13 +136,25 @@ def train(  # noqa: PLR0913 - the options of a command
         raise typer.BadParameter("a --strategy has its own stages; leave out it or --stage")
     if strategy and batch_size == 1:
         raise typer.BadParameter("a batch of images and video holds two or more: --batch-size 2")
-    with reported(tools, as_json=as_json), opened(tools.settings) as stores:
+    with (
+        reported(tools, as_json=as_json),
+        launched_devices(tools.settings.device) as devices,
+        opened(tools.settings) as stores,
+    ):
+        if devices is not None and batch_size < devices.count:
+            least = f"--batch-size {devices.count}"
+            raise typer.BadParameter(f"{devices.count} devices share each batch: {least} or more")
         first = stage or StageName.INSTRUCT
         tuning = Tuning(first, steps, batch_size, seed, lora, lr, save_memory)
-        learning = Learning(examples, tuple(replay or ()), out, tuning, save_every, task)
+        learning = Learning(
+            examples, tuple(replay or ()), out, tuning, save_every, task, devices=devices
+        )
         learner = partial(learn_by, strategy) if strategy else learn
-        with progress(tools, "training") as show:
+        is_told = devices is None or devices.is_first
+        with progress(tools, "training", is_shown=is_told) as show:
             learnt = learner(checkpoint_of(tools), stores, learning, on_progress=show)
+        if not is_told:
+            return
         if as_json:
             print_json(asdict(learnt))
             return
@@ -299,7 +312,9 @@ def evaluated_table(result: "Evaluated") -> Table:
 
 
 @contextmanager
-def progress(tools: Tools, what: str) -> "Generator[Callable[[float], None]]":
+def progress(
+    tools: Tools, what: str, *, is_shown: bool = True
+) -> "Generator[Callable[[float], None]]":
     """Show how far something is, where a person looks."""
     with Progress(
         BarColumn(),
@@ -307,7 +322,7 @@ def progress(tools: Tools, what: str) -> "Generator[Callable[[float], None]]":
         TimeElapsedColumn(),
         TextColumn("{task.description}"),
         console=tools.err,
-        disable=not tools.err.is_terminal,
+        disable=not (is_shown and tools.err.is_terminal),
         transient=True,
     ) as bar:
         task = bar.add_task(what, total=1.0)

@@ -15,12 +15,14 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from safetensors import SafetensorError
 
 from memory.datasets import TRAIN, Example, read_examples
 from models.finetune import (
+    Drawing,
     Lesson,
     Tuning,
     batches,
@@ -29,11 +31,13 @@ from models.finetune import (
     read_metrics,
     stage_of,
 )
+from models.kept import Kept
 from models.lora import merge
 from models.processor import Frames
 from models.schemas import Note
+from models.several_devices import SeveralDevices
 from models.stages import Shown, StageName
-from models.train import ClipAsRead, Kept, Sample, replies, train
+from models.train import ClipAsRead, Sample, Task, replies, train
 from models.transformers_engine import TransformersEngine
 from services.errors import OutputUnusable
 from services.training.errors import ClipUnusable, NothingToLearn
@@ -44,12 +48,15 @@ RUN, STATE, METRICS, CURVES = "run.json", "state.pt", "metrics.jsonl", "loss.svg
 WHOLE = "config.json"
 REPORTS = 100  # of a run
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Learning:
     """What is learnt, and where the result goes.
 
-    `tasks` are those of the examples, and `shows` what these show, beside text; None: all.
+    `tasks` are those of the examples, and `shows` what these show, beside text; None: all. With
+    `devices`, their processes learn together, and the first of them reads and writes the run.
     """
 
     folder: Path
@@ -59,6 +66,11 @@ class Learning:
     save_every: int
     tasks: Collection[str] | None = None
     shows: Collection[Shown] | None = None
+    devices: SeveralDevices | None = None
+
+    def by_first(self, act: Callable[[], T]) -> T:
+        """Do something in the first process alone, and give all what comes of it."""
+        return act() if self.devices is None else self.devices.first(act)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,56 +119,46 @@ def learn_from(
     Raises:
         ModelError, OutputUnusable, ClipUnusable
     """
-    tuning, out = learning.tuning, learning.out
-    begin(out, engine, learning, sources, stage=tuning.stage)
-    kept = Kept(out / STATE, every=learning.save_every)
-    metrics = read_metrics(out / METRICS, until_step=kept.first_step)
-    stage = stage_of(engine.model, tuning)
-    is_mixed = learning.shows is not None and len(learning.shows) > 1
-    drawn = mixed_batches if is_mixed else batches
-    tasks = [
-        replies(
-            drawn(
-                [lesson_of(source.media, tuning, one) for one in source.examples],
-                batch_size=tuning.batch_size,
-                seed=tuning.seed + number,
-                first_step=kept.first_step,
-            )
-        )
-        for number, source in enumerate(sources)
-        if source.examples
-    ]
+    tuning, out, devices = learning.tuning, learning.out, learning.devices
+    begin(engine, learning, sources, stage=tuning.stage)
+    kept = Kept(out / STATE, every=learning.save_every, devices=devices)
+    metrics = learning.by_first(lambda: read_metrics(out / METRICS, until_step=kept.first_step))
 
     def report(values: dict[str, float]) -> None:
         metrics.append(values)
+        if devices is not None and not devices.is_first:
+            return
         with (out / METRICS).open("a") as file:
             file.write(f"{json.dumps(values)}\n")
         (out / CURVES).write_text(loss_plot(metrics))
         on_progress(values["share"])
 
-    try:
-        train(
-            engine.model,
-            engine.processor,
-            stage,
-            tasks,
-            report=report,
-            report_every=max(1, tuning.num_steps // REPORTS),
-            kept=kept,
-        )
+    def finish() -> str:
         if tuning.lora:
             merge(engine.model.language_model.model.layers)
         _save(engine, into)
         (out / STATE).unlink(missing_ok=True)
+        name = engine.model.config.model_name
+        return TransformersEngine(engine.model, engine.processor, name=name).model_id
+
+    try:
+        train(
+            engine.model,
+            engine.processor,
+            stage_of(engine.model, tuning),
+            _tasks(sources, learning, first_step=kept.first_step),
+            report=report,
+            report_every=max(1, tuning.num_steps // REPORTS),
+            kept=kept,
+            devices=devices,
+        )
+        model_id = learning.by_first(finish)
     except (OSError, SafetensorError) as error:
         said = f"{error}; the same command goes on at step {kept.kept_step}"
         raise OutputUnusable(out, reason=said) from error
-    trained = TransformersEngine(
-        engine.model, engine.processor, name=engine.model.config.model_name
-    )
     losses = {name: value for name, value in metrics[-1].items() if name not in ("step", "share")}
     return Learnt(
-        trained.model_id,
+        model_id,
         into,
         out / CURVES,
         len(sources[0].examples),
@@ -164,6 +166,21 @@ def learn_from(
         kept.first_step,
         losses,
     )
+
+
+def _tasks(sources: Sequence["Source"], learning: Learning, *, first_step: int) -> list[Task]:
+    """What each step draws: a batch of each source, or this device's part of one."""
+    tuning, devices = learning.tuning, learning.devices
+    part = (0, 1) if devices is None else devices.part
+    is_mixed = learning.shows is not None and len(learning.shows) > 1
+    drawn = mixed_batches if is_mixed else batches
+    tasks: list[Task] = []
+    for number, source in enumerate(sources):
+        if source.examples:
+            lessons = [lesson_of(source.media, tuning, one) for one in source.examples]
+            how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
+            tasks.append(replies(drawn(lessons, how), devices))
+    return tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,14 +266,9 @@ def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
 
 
 def begin(
-    out: Path,
-    engine: TransformersEngine,
-    learning: Learning,
-    sources: Sequence[Source],
-    *,
-    stage: str,
+    engine: TransformersEngine, learning: Learning, sources: Sequence[Source], *, stage: str
 ) -> None:
-    """Take the folder, or go on in it; `stage` names it, or the strategy.
+    """Take the folder of a run, or go on in it; `stage` names what it runs, or the strategy.
 
     Raises:
         OutputUnusable
@@ -270,6 +282,10 @@ def begin(
         },
         indent=1,
     )
+    learning.by_first(lambda: _take(learning.out, told))
+
+
+def _take(out: Path, told: str) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         if (out / WHOLE).exists():

@@ -41,7 +41,7 @@ def learn_by(
     """
     sources = sources_of(engine, stores, learning)
     _must_suffice(strategy, learning, sources)
-    begin(learning.out, engine, learning, sources, stage=strategy)
+    begin(engine, learning, sources, stage=strategy)
     parts = strategy.parts
     folders = [learning.out / f"{number}-{one.stage}" for number, one in enumerate(parts, start=1)]
     checkpoints = [*folders[:-1], learning.out]

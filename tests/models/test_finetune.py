@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from models.finetune import (
+    Drawing,
     Lesson,
     Tuning,
     batches,
@@ -18,11 +19,11 @@ from models.finetune import (
     read_metrics,
     stage_of,
 )
+from models.kept import Kept
 from models.lora import adapt, merge
 from models.stages import VIDEO, Shown, StageName, Strategy
 from models.train import (
     ClipAsRead,
-    Kept,
     Sample,
     Stage,
     batch_losses,
@@ -48,7 +49,7 @@ def lessons() -> list[Lesson]:
 
 
 def drawn(first_step: int, count: int) -> list[list[str]]:
-    found = batches(lessons(), batch_size=4, seed=1, first_step=first_step)
+    found = batches(lessons(), Drawing(batch_size=4, seed=1, first_step=first_step))
     return [[sample.reply for sample in next(found)] for _ in range(count)]
 
 
@@ -77,7 +78,7 @@ def shown_lessons(*shown: Shown) -> list[Lesson]:
 
 
 def mixed(lessons: list[Lesson], *, batch_size: int, count: int) -> list[list[str]]:
-    found = mixed_batches(lessons, batch_size=batch_size, seed=1, first_step=0)
+    found = mixed_batches(lessons, Drawing(batch_size, seed=1, first_step=0))
     return [[sample.reply.split()[0] for sample in next(found)] for _ in range(count)]
 
 
@@ -99,8 +100,8 @@ def test_a_mixed_batch_holds_both_kinds_and_text_is_kept_apart() -> None:
 
 def test_what_cannot_be_mixed_is_drawn_as_ever() -> None:
     lessons = shown_lessons("video", "text", "video")
-    plain = batches(lessons, batch_size=1, seed=1, first_step=5)
-    same = mixed_batches(lessons, batch_size=1, seed=1, first_step=5)
+    how = Drawing(batch_size=1, seed=1, first_step=5)
+    plain, same = batches(lessons, how), mixed_batches(lessons, how)
 
     drawn_of = [[sample.reply for _ in range(9) for sample in next(one)] for one in (plain, same)]
     assert drawn_of[0] == drawn_of[1]
@@ -127,9 +128,7 @@ def run_to_the_end(
     kept = Kept(folder / "state.pt", every=4)
     metrics = read_metrics(folder / "metrics.jsonl", until_step=kept.first_step)
     stage = stage_of(engine.model, tuning)
-    source = batches(
-        lessons(), batch_size=tuning.batch_size, seed=tuning.seed, first_step=kept.first_step
-    )
+    source = batches(lessons(), Drawing(tuning.batch_size, tuning.seed, first_step=kept.first_step))
 
     def until_killed() -> Iterator[list[Sample]]:
         for number, batch in enumerate(source, start=kept.first_step):
@@ -296,6 +295,6 @@ def test_a_stage_that_saves_memory_leaves_the_model_as_it_was(tmp_path: Path) ->
     engine = tiny_engine()
     stage = Stage("x", {"language_model": 1e-3}, num_steps=1, save_memory=True)
     train(engine.model, engine.processor, stage, [replies(batches(
-        lessons(), batch_size=1, seed=0, first_step=0))], report=lambda values: None)  # fmt: skip
+        lessons(), Drawing(1, seed=0, first_step=0)))], report=lambda values: None)  # fmt: skip
 
     assert not engine.model.language_model.is_activation_checkpointing

@@ -1,0 +1,98 @@
+"""The command trains on several devices where torchrun starts it, also on after a kill."""
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from safetensors.torch import load_file
+
+from services.settings import Settings
+from tests.conftest import ROOT
+from tests.models.test_several_devices import LAUNCH
+from tests.services.test_cli import as_json
+from tests.services.training.test_train import (
+    PATIENCE_S,
+    SAVE_EVERY,
+    command,
+    metrics,
+    taught,
+    trained,
+)
+
+__all__ = ["taught"]
+
+pytestmark = pytest.mark.timeout(600)  # runs of two processes each, which load torch
+
+PRETRAINED = ("--stage", "pretrain", "--batch-size", "4")
+
+
+def launched(settings: Settings, out: Path, *more: str) -> subprocess.Popen[str]:
+    """The command in two processes."""
+    arguments = ["--data", str(settings.data), *command(settings, out, *more)]
+    return subprocess.Popen(
+        [*LAUNCH, "-m", "services.cli", *arguments],
+        cwd=ROOT,
+        env={"LONGWATCH_MODEL_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finished(running: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a run says that ends well; only one of its processes says anything."""
+    said, complained = running.communicate()
+    assert running.returncode == 0, complained
+    return json.loads(said)
+
+
+def test_two_devices_make_the_checkpoint_that_one_makes(taught: Settings, tmp_path: Path) -> None:
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    trained(taught, alone, *PRETRAINED)
+    assert finished(launched(taught, both, *PRETRAINED))["out"] == str(both)
+
+    for one, two in zip(metrics(alone), metrics(both), strict=True):
+        assert two == pytest.approx(one, rel=0.05)
+    weights, others = (load_file(out / "model.safetensors") for out in (alone, both))
+    assert {name: (value.shape, value.dtype) for name, value in weights.items()} == {
+        name: (value.shape, value.dtype) for name, value in others.items()
+    }
+    names = sorted(path.name for path in alone.iterdir())
+    assert names == sorted(path.name for path in both.iterdir())
+    assert (alone / "config.json").read_text() == (both / "config.json").read_text()
+
+
+def test_a_killed_run_goes_on_to_the_bit_and_on_fewer_devices_too(
+    taught: Settings, tmp_path: Path
+) -> None:
+    whole, broken, fewer = (tmp_path / name for name in ("whole", "broken", "fewer"))
+    finished(launched(taught, whole, *PRETRAINED))
+    running = launched(taught, broken, *PRETRAINED)
+    until_s = time.monotonic() + PATIENCE_S
+    while not (broken / "state.pt").exists() and time.monotonic() < until_s:
+        assert running.poll() is None
+        time.sleep(0.02)
+    running.terminate()  # torchrun passes it on, and it ends the processes wherever they are
+    running.communicate()
+    assert not (broken / "config.json").exists()
+    shutil.copytree(broken, fewer)
+
+    assert finished(launched(taught, broken, *PRETRAINED))["went_on_at"] >= SAVE_EVERY
+    for name in ("metrics.jsonl", "model.safetensors"):
+        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
+
+    assert as_json(trained(taught, fewer, *PRETRAINED))["went_on_at"] >= SAVE_EVERY
+    assert metrics(fewer)[-1] == pytest.approx(metrics(whole)[-1], rel=0.05)
+
+
+def test_a_batch_that_is_too_small_to_share_is_refused(taught: Settings, tmp_path: Path) -> None:
+    running = launched(taught, tmp_path / "out", "--batch-size", "1")
+    _, complained = running.communicate()
+
+    assert running.returncode != 0
+    assert "--batch-size 2" in complained
+    assert not (tmp_path / "out").exists()
