@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file
 
+from memory.datasets import TRAIN
+from models.transformers_engine import TransformersEngine
 from services.settings import Settings
 from tests.conftest import ROOT
 from tests.models.test_several_devices import LAUNCH
 from tests.services.test_cli import as_json
+from tests.services.training.test_strategies import line_of, write_image
 from tests.services.training.test_train import (
     PATIENCE_S,
     SAVE_EVERY,
@@ -96,3 +99,16 @@ def test_a_batch_that_is_too_small_to_share_is_refused(taught: Settings, tmp_pat
     assert running.returncode != 0
     assert "--batch-size 2" in complained
     assert not (tmp_path / "out").exists()
+
+
+def test_all_stages_of_a_strategy_run_on_two_devices(taught: Settings, tmp_path: Path) -> None:
+    folder, out = taught.data.parent / "set", tmp_path / "out"
+    write_image(folder / "dim.png", "dim")
+    with (folder / TRAIN).open("a") as file:
+        file.write(line_of(1, "first", image="dim.png"))
+    by = ("--strategy", "S3-IV", "--steps", "2", "--batch-size", "4")
+
+    told = finished(launched(taught, out, *by))
+
+    assert TransformersEngine.load(out).model_id == told["model_id"]
+    assert all((out / name / "config.json").exists() for name in ("1-align", "2-pretrain"))
