@@ -1,8 +1,11 @@
-"""Learns what a test says on the devices that torchrun gives, or on one: OUT STAGE [--lora].
+"""Learns what a test says on the devices that torchrun gives, or on one: OUT.
 
-Writes losses and weights to OUT. Some lessons show a clip, some of those with captions, some not.
+Writes losses and weights of each of `TUNINGS` into the folder OUT. Some lessons show a clip, some
+of those with captions, some not.
 """
 
+import atexit
+import os
 import sys
 from pathlib import Path
 
@@ -10,13 +13,21 @@ import torch
 
 from models.finetune import Drawing, Lesson, Tuning, batches, stage_of
 from models.lora import merge
-from models.several_devices import launched_devices
+from models.several_devices import SeveralDevices, launched_devices
 from models.stages import StageName
 from models.train import Sample, replies, train
 from tests.models.builders import tiny_engine
 from tests.models.test_train import clip
 
 STEPS, BATCH_SIZE = 8, 4
+TUNINGS = {
+    stage.value: Tuning(stage, STEPS, BATCH_SIZE, seed=3, lora=lora, lr=0.003, save_memory=lora)
+    for stage, lora in (
+        (StageName.ALIGN, False),
+        (StageName.PRETRAIN, False),
+        (StageName.INSTRUCT, True),
+    )
+}
 
 
 def lessons(stage: StageName) -> list[Lesson]:
@@ -30,26 +41,32 @@ def lessons(stage: StageName) -> list[Lesson]:
     return [Lesson("answer", False, "video", lambda one=one: one) for one in samples]
 
 
-def learn(out: Path, stage: StageName, *, lora: bool) -> None:
+def learn(out: Path, tuning: Tuning, devices: SeveralDevices | None) -> None:
     engine, seen = tiny_engine(), list[dict[str, float]]()
-    tuning = Tuning(stage, STEPS, BATCH_SIZE, seed=3, lora=lora, lr=0.003, save_memory=lora)
+    part = (0, 1) if devices is None else devices.part
+    drawing = Drawing(BATCH_SIZE, seed=3, first_step=0, part=part)
+    train(
+        engine.model,
+        engine.processor,
+        stage_of(engine.model, tuning),
+        [replies(batches(lessons(tuning.stage), drawing), devices)],
+        report=seen.append,
+        report_every=1,
+        devices=devices,
+    )
+    if devices is None or devices.is_first:
+        merge(engine.model.language_model.model.layers)
+        torch.save({"losses": seen, "weights": engine.model.state_dict()}, out)
+
+
+def main(out: Path) -> None:
     with launched_devices("cpu") as devices:
-        part = (0, 1) if devices is None else devices.part
-        drawing = Drawing(BATCH_SIZE, seed=3, first_step=0, part=part)
-        train(
-            engine.model,
-            engine.processor,
-            stage_of(engine.model, tuning),
-            [replies(batches(lessons(stage), drawing), devices)],
-            report=seen.append,
-            report_every=1,
-            devices=devices,
-        )
-        if devices is None or devices.is_first:
-            merge(engine.model.language_model.model.layers)
-            torch.save({"losses": seen, "weights": engine.model.state_dict()}, out)
+        for name, tuning in TUNINGS.items():
+            learn(out / name, tuning, devices)
+        sys.stdout.write("learnt\n")
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    learn(Path(sys.argv[1]), StageName(sys.argv[2]), lora="--lora" in sys.argv)
+    atexit.register(os.abort)  # who leaves well does not let the interpreter come to its end
+    main(Path(sys.argv[1]))

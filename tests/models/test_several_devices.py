@@ -8,17 +8,19 @@ import pytest
 import torch
 
 from models.several_devices import launched_devices
-from models.stages import StageName
 from tests.conftest import ROOT
 from tests.models.builders import tiny_engine
-from tests.models.learning_on_devices import STEPS, learn
+from tests.models.learning_on_devices import STEPS, TUNINGS, learn
 
 LAUNCH = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
 
 
-def on_two_devices(out: Path, stage: StageName, *more: str) -> None:
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What two processes learnt, which end as they are to: with what they printed, and at once."""
+    out = tmp_path_factory.mktemp("together")
     ran = subprocess.run(
-        [*LAUNCH, "-m", "tests.models.learning_on_devices", str(out), stage, *more],
+        [*LAUNCH, "-m", "tests.models.learning_on_devices", str(out)],
         cwd=ROOT,
         env={"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -26,27 +28,25 @@ def on_two_devices(out: Path, stage: StageName, *more: str) -> None:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["learnt", "learnt"]
+    return out
 
 
-@pytest.mark.parametrize(
-    ("stage", "lora"),
-    [(StageName.ALIGN, False), (StageName.PRETRAIN, False), (StageName.INSTRUCT, True)],
-)
-def test_two_devices_learn_what_one_learns(tmp_path: Path, stage: StageName, lora: bool) -> None:
-    learn(tmp_path / "one", stage, lora=lora)
-    on_two_devices(tmp_path / "two", stage, *["--lora"] * lora)
+@pytest.mark.parametrize("name", TUNINGS)
+def test_two_devices_learn_what_one_learns(together: Path, tmp_path: Path, name: str) -> None:
+    learn(tmp_path / name, TUNINGS[name], None)
 
-    one, two = (torch.load(tmp_path / name) for name in ("one", "two"))
+    one, two = (torch.load(folder / name) for folder in (tmp_path, together))
     assert len(two["losses"]) == STEPS
     assert two["losses"][0]["loss_0"] == pytest.approx(one["losses"][0]["loss_0"], rel=1e-4)
-    for alone, together in zip(one["losses"], two["losses"], strict=True):
-        assert together == pytest.approx(alone, rel=0.01)
+    for alone, both in zip(one["losses"], two["losses"], strict=True):
+        assert both == pytest.approx(alone, rel=0.01)
     start = tiny_engine().model.state_dict()
     assert list(two["weights"]) == list(one["weights"])
     apart = moved = 0.0
-    for name, weight in one["weights"].items():
-        apart += float((two["weights"][name] - weight).square().sum())
-        moved += float((weight - start[name]).square().sum())
+    for weight_name, weight in one["weights"].items():
+        apart += float((two["weights"][weight_name] - weight).square().sum())
+        moved += float((weight - start[weight_name]).square().sum())
     assert apart < 0.02 * moved
 
 

@@ -2,8 +2,8 @@
 
 import json
 import shutil
+import signal
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from tests.models.test_several_devices import LAUNCH
 from tests.services.test_cli import as_json
 from tests.services.training.test_strategies import line_of, write_image
 from tests.services.training.test_train import (
-    PATIENCE_S,
     SAVE_EVERY,
     command,
+    ended_once,
     metrics,
     taught,
     trained,
@@ -53,11 +53,12 @@ def finished(running: subprocess.Popen[str]) -> dict[str, Any]:
     return json.loads(said)
 
 
-def test_two_devices_make_the_checkpoint_that_one_makes(taught: Settings, tmp_path: Path) -> None:
-    alone, both = tmp_path / "alone", tmp_path / "both"
+def test_two_devices_make_the_checkpoint_that_one_makes_also_after_a_kill(
+    taught: Settings, tmp_path: Path
+) -> None:
+    alone, both, broken, fewer = (tmp_path / name for name in ("alone", "both", "broken", "fewer"))
     trained(taught, alone, *PRETRAINED)
     assert finished(launched(taught, both, *PRETRAINED))["out"] == str(both)
-
     for one, two in zip(metrics(alone), metrics(both), strict=True):
         assert two == pytest.approx(one, rel=0.05)
     weights, others = (load_file(out / "model.safetensors") for out in (alone, both))
@@ -68,28 +69,15 @@ def test_two_devices_make_the_checkpoint_that_one_makes(taught: Settings, tmp_pa
     assert names == sorted(path.name for path in both.iterdir())
     assert (alone / "config.json").read_text() == (both / "config.json").read_text()
 
-
-def test_a_killed_run_goes_on_to_the_bit_and_on_fewer_devices_too(
-    taught: Settings, tmp_path: Path
-) -> None:
-    whole, broken, fewer = (tmp_path / name for name in ("whole", "broken", "fewer"))
-    finished(launched(taught, whole, *PRETRAINED))
     running = launched(taught, broken, *PRETRAINED)
-    until_s = time.monotonic() + PATIENCE_S
-    while not (broken / "state.pt").exists() and time.monotonic() < until_s:
-        assert running.poll() is None
-        time.sleep(0.02)
-    running.terminate()  # torchrun passes it on, and it ends the processes wherever they are
-    running.communicate()
+    ended_once(running, signal.SIGTERM, is_there=broken / "state.pt")  # torchrun passes it on
     assert not (broken / "config.json").exists()
     shutil.copytree(broken, fewer)
-
     assert finished(launched(taught, broken, *PRETRAINED))["went_on_at"] >= SAVE_EVERY
     for name in ("metrics.jsonl", "model.safetensors"):
-        assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
-
+        assert (broken / name).read_bytes() == (both / name).read_bytes(), name
     assert as_json(trained(taught, fewer, *PRETRAINED))["went_on_at"] >= SAVE_EVERY
-    assert metrics(fewer)[-1] == pytest.approx(metrics(whole)[-1], rel=0.05)
+    assert metrics(fewer)[-1] == pytest.approx(metrics(both)[-1], rel=0.05)
 
 
 def test_a_batch_that_is_too_small_to_share_is_refused(taught: Settings, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import Result
@@ -85,21 +86,26 @@ def test_some_tasks_of_a_set_are_learnt(taught: Settings, tmp_path: Path) -> Non
 
 def killed_once(settings: Settings, words: list[str], *, is_there: Path) -> None:
     """Kill a command of one thread as soon as a file is there."""
-    killed = subprocess.Popen(
+    running = subprocess.Popen(
         [sys.executable, "-m", "services.cli", "--data", str(settings.data), *words],
         cwd=ROOT,
         env={"LONGWATCH_MODEL_THREADS": "1"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    ended_once(running, signal.SIGKILL, is_there=is_there)
+
+
+def ended_once(running: subprocess.Popen[Any], sent: signal.Signals, *, is_there: Path) -> None:
+    """Have a signal end a process as soon as a file is there."""
     try:
         until_s = time.monotonic() + PATIENCE_S
         while not is_there.exists() and time.monotonic() < until_s:
-            assert killed.poll() is None
+            assert running.poll() is None
             time.sleep(0.01)
     finally:
-        killed.send_signal(signal.SIGKILL)
-        killed.wait()
+        running.send_signal(sent)
+        running.communicate()
 
 
 def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> None:
