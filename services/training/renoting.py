@@ -31,11 +31,12 @@ from services.weights import Weights
 from services.wiring import Stores, WatchingEngine
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
 from streaming.bus import Bus, lag
-from streaming.messages import NS_PER_S, TOPIC_SEGMENTS, ClipNote, Span
+from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_SEGMENTS, ClipNote, Span
 
 READ_NS = 600 * NS_PER_S  # of notes at a time
 WAIT_S = 0.2  # for live work
-ANALYSING = ("up", Service.ANALYSE)
+LIVE = ((TOPIC_SEGMENTS, Service.ANALYSE), (TOPIC_CLIPS, Service.ALERTS))
+"""Whose work goes first, and the topic that it comes from."""
 
 LEFT: dict[type[Exception], str] = {
     TokensMissing: "its tokens are gone",
@@ -141,14 +142,14 @@ class Renoting:
             done.rewritten += 1
 
     def _wait_for_live_work(self, stop: threading.Event) -> None:
-        """While somebody analyses, what was captured goes first."""
-        while not stop.is_set():
-            committed = self.bus.committed(TOPIC_SEGMENTS, group=Service.ANALYSE)
-            if not lag(self.bus.bounds(TOPIC_SEGMENTS), committed):
-                return
-            if not any(one.service in ANALYSING for one in self.book.all()):
-                return
+        while not stop.is_set() and any(self._is_behind(*work) for work in LIVE):
             stop.wait(WAIT_S)
+
+    def _is_behind(self, topic: str, service: Service) -> bool:
+        """Whether a service has something of a topic to do, and runs."""
+        if not lag(self.bus.bounds(topic), self.bus.committed(topic, group=service)):
+            return False
+        return any(one.service in ("up", service) for one in self.book.all())
 
 
 def notes_of(

@@ -18,7 +18,7 @@ from models.errors import UnparsableReply
 from models.schemas import Note
 from services.console import Tools
 from services.index import FollowedIndex
-from services.locks import only_one
+from services.locks import Service, only_one
 from services.promoted import served_model
 from services.registry import NewStream
 from services.settings import Settings, load_settings
@@ -26,7 +26,7 @@ from services.told_weights import WeightsBook
 from services.training.renoting import Renoted, Renoting
 from services.weights import Turnout, Weights
 from services.wiring import Stores, now_at, open_index, opened, opened_bus
-from streaming.messages import TOPIC_SEGMENTS
+from streaming.messages import TOPIC_CLIPS, TOPIC_SEGMENTS
 from tests.memory.redis_server import RedisServer
 from tests.services.asking import until
 from tests.services.conftest import EPOCH, serve
@@ -198,17 +198,22 @@ def test_where_others_take_over_all_is_written_by_them(settings: Settings) -> No
         assert {note.model_id for note in stores.record.clips()} == {B}
 
 
-def test_live_work_goes_first(settings: Settings) -> None:
+@pytest.mark.parametrize("who", ["up", "a service"])
+@pytest.mark.parametrize(
+    ("topic", "service"), [(TOPIC_SEGMENTS, Service.ANALYSE), (TOPIC_CLIPS, Service.ALERTS)]
+)
+def test_live_work_goes_first(settings: Settings, topic: str, service: Service, who: str) -> None:
     done: list[Renoted] = []
+    name = "up" if who == "up" else service
     with opened(settings) as stores, opened_bus(settings) as bus:
         book = WeightsBook(stores.record.documents, now_at=now_at)
-        book.say("up@here:1", "up", Turnout(None, Signing(A)))
-        offset = bus.publish(TOPIC_SEGMENTS, key="cam", value=b"footage")
+        book.say(f"{name}@here:1", name, Turnout(None, Signing(A)))
+        offset = bus.publish(topic, key="cam", value=b"something")
         going_on, _ = going(stores, bus, lambda settings: Signing(B), book)
         with working(lambda stop: done.append(going_on.run(stop))):
             threading.Event().wait(0.5)
             assert {note.model_id for note in stores.record.clips()} == {"scripted@1"}
-            bus.consumer(TOPIC_SEGMENTS, group="analyse").commit({0: offset + 1})
+            bus.consumer(topic, group=service).commit({0: offset + 1})
             until(lambda: bool(done))
     assert done[0].rewritten == 5
 
