@@ -5,7 +5,7 @@ never seen, and is asked about them. A few dozen clips are labelled; a data set 
 model is trained, evaluated and promoted while the service runs; the same questions are asked
 again. The script is looked at only to say what a person would who watches, and after each answer.
 
-    python -m benchmarks.loop [--clips 64] [--minutes 20] [--steps 1200] [--keep DIR]
+    python -m benchmarks.loop [--clips 64] [--minutes 20] [--steps 900] [--keep DIR]
 """
 
 import argparse
@@ -124,7 +124,7 @@ class Loop:
         return Shown(new_before, new_after, known_before, known_after, seconds)
 
     def _rendered(self) -> dict[str, Path]:
-        self._say("Rendering footage, some of it with cows, and some who fly")
+        self._say("Rendering footage, some of it with cows, and a box that is pulled")
         films: dict[str, Path] = {}
         for name, script in (self._taught | {ASKED: self._footage.asked}).items():
             films[name] = self._folder / f"{name}.mp4"
@@ -225,10 +225,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=20, help="of footage to ask about")
-    parser.add_argument("--steps", type=int, default=1200, help="of training")
+    parser.add_argument("--steps", type=int, default=900, help="of training")
     parser.add_argument("--asked", type=int, default=40, help="questions of either sort")
-    parser.add_argument("--scripts", type=int, default=8, help="of what was known, to replay")
-    parser.add_argument("--texts", type=int, default=4000, help="of what was known, to replay")
+    parser.add_argument("--scripts", type=int, default=16, help="of what was known, to replay")
+    parser.add_argument("--texts", type=int, default=600, help="of what was known, to replay")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")
     args = parser.parse_args()
