@@ -208,21 +208,23 @@ def usable(
     folder: Path,
     learning: Learning,
 ) -> Source:
-    """What is learnt from of a set: what is still remembered, and fits into the model's context."""
+    """What is learnt from of a set: what can still be shown, and fits into the model's context."""
     examples = [one for one in read_examples(folder / TRAIN) if _is_wanted(one, learning)]
     for name in dict.fromkeys(one.file for one in examples if one.file is not None):
         if not (folder / name).is_file():
             raise ClipUnusable(name, reason=f"{folder / name} is not there")
     remembered = stores.record.clip_ids()
     limit = int(engine.model.config.text_config.max_position_embeddings)
+    media = Media(engine, stores, folder)
+    from_pictures = learning.tuning.stage.reads_features
     kept = [
         one
         for one in examples
         if remembered.issuperset(one.told_of)
-        and (one.view is None or stores.record.segments([one.view]))
+        and media.is_kept(one, from_pictures=from_pictures)
         and _length(engine, stores, one) <= limit
     ]
-    return Source(Media(engine, stores, folder), kept, len(examples) - len(kept))
+    return Source(media, kept, len(examples) - len(kept))
 
 
 def _is_wanted(example: Example, learning: Learning) -> bool:

@@ -129,6 +129,22 @@ class Media:
         self._encoded_file = lru_cache(MOST_VIEWS)(self._file_encoded)
         self._film = lru_cache(MOST_FILMS)(self._film_frames)
         self._picture = lru_cache(MOST_KEPT)(self._one_picture)
+        self._stored = lru_cache(None)(self._footage_stored)
+
+    def is_kept(self, example: Example, *, from_pictures: bool) -> bool:
+        """Whether the clips of an example, which are remembered, or its view can still be shown.
+
+        Footage may be gone of which the tokens are not: those are enough unless `from_pictures`.
+        """
+        if example.view is not None:
+            return self._is_stored(example.view)
+        needs_footage = from_pictures or example.shown == "image"
+        lead_in = () if example.lead_in is None else (example.lead_in,)
+        return all(
+            self._is_stored(self._note(clip_id).span)
+            or not (needs_footage or self._stored_tokens(clip_id) is None)
+            for clip_id in (*example.clips, *lead_in)
+        )
 
     def tokens(self, example: Example) -> list[ClipTokens]:
         """What the model is shown for each `<video>` of an example.
@@ -175,8 +191,20 @@ class Media:
         return clips
 
     def _clip_tokens(self, clip_id: str) -> ClipTokens:
-        stored = readable_tokens(self._engine, self._stores.tokens, clip_id)
+        stored = self._stored_tokens(clip_id)
         return stored if stored is not None else self._encoded_clip(clip_id)
+
+    def _stored_tokens(self, clip_id: str) -> ClipTokens | None:
+        return readable_tokens(self._engine, self._stores.tokens, clip_id)
+
+    def _is_stored(self, span: Span) -> bool:
+        """Whether there is footage of a span, and none of it was deleted to make room."""
+        segments = self._stores.record.segments([span])
+        stored = self._stored(span.stream_id)
+        return bool(segments) and all(segment.uri in stored for segment in segments)
+
+    def _footage_stored(self, stream_id: str) -> frozenset[str]:
+        return frozenset(one.uri for one in self._stores.footage.segments(stream_id))
 
     def _clip_encoded(self, clip_id: str) -> ClipTokens:
         return self._encoded(self._clip_frames(clip_id))

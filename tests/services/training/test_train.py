@@ -14,6 +14,8 @@ from typer.testing import Result
 
 from memory.datasets import HELD_OUT, TRAIN
 from services.settings import Settings
+from services.wiring import opened
+from streaming.messages import Span
 from tests.conftest import ROOT
 from tests.services.conftest import Disk
 from tests.services.test_cli import as_json
@@ -82,6 +84,14 @@ def test_some_tasks_of_a_set_are_learnt(taught: Settings, tmp_path: Path) -> Non
     assert refused.exit_code == 2
     assert "sing" in refused.stderr
     assert not (tmp_path / "none").exists()
+
+
+def first_footage_lost(settings: Settings) -> Span:
+    """Delete a segment and nothing else, as where room is made on a full disk."""
+    with opened(settings) as stores:
+        first = next(stores.footage.oldest("cam"))
+        stores.footage.delete(first.uri)
+    return first.span
 
 
 def killed_once(settings: Settings, words: list[str], *, is_there: Path) -> None:
@@ -171,6 +181,35 @@ def test_what_is_forgotten_is_not_learnt_from(taught: Settings, tmp_path: Path) 
     (folder / TRAIN).write_bytes(kept)
     nothing = light_run(taught, *command(taught, tmp_path / "none"))
     assert as_json(nothing)["error"]["kind"] == "NothingToLearn"
+
+
+def test_views_whose_footage_a_full_disk_cost_are_passed_over(
+    taught: Settings, tmp_path: Path
+) -> None:
+    train, _ = examples(taught.data.parent / "set")
+    lost = first_footage_lost(taught)
+    views = [one for one in train if one.view and one.view.overlaps(lost.start_ns, lost.end_ns)]
+
+    told = as_json(trained(taught, tmp_path / "out", "--steps", "1"))
+
+    assert told["passed_over"] == len(views) > 0
+    assert told["examples"] == len(train) - len(views)  # of the clips there are tokens
+
+
+def test_what_reads_pictures_passes_over_clips_whose_footage_is_gone(
+    taught: Settings, tmp_path: Path
+) -> None:
+    train, _ = examples(taught.data.parent / "set")
+    lost = first_footage_lost(taught)
+    with opened(taught) as stores:
+        gone = {note.clip_id for note in stores.record.clips([lost])}
+    shown = [one for one in train if one.shown != "text"]
+    whole = [one for one in shown if one.clips and gone.isdisjoint({*one.clips, one.lead_in})]
+
+    told = as_json(trained(taught, tmp_path / "out", "--steps", "1", "--stage", "align"))
+
+    views = [one for one in shown if one.view and not one.view.overlaps(lost.start_ns, lost.end_ns)]
+    assert told["examples"] == len(whole) + len(views) < len(shown)
 
 
 def test_a_set_of_nothing_is_neither_learnt_from_nor_measured_on(
