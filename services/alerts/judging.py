@@ -194,11 +194,22 @@ _DROPPED, _UNSEEN = _Sieved(()), _Judged(Seen(0.0), 0)
 def _noted(note: ClipNote, claim: str) -> _Sieved | None:
     """What there is to judge of a claim that a note tells of."""
     events = [event for event in note.events if matches(claim, event.text)]
-    if not events and not matches(claim, note.text):
+    if not events and not matches(claim, _told_beside_events(note)):
         return None
     wordings = tuple(dict.fromkeys(event.text for event in events))[:MOST_JUDGED] or (claim,)
     times_ns = tuple((event.span.start_ns, event.span.end_ns) for event in events)
     return _Sieved(wordings, times_ns, is_noted=True)
+
+
+def _told_beside_events(note: ClipNote) -> str:
+    """The text without its events, whose words must not be mixed.
+
+    Who reads that a man enters and a dog leaves has not read that a man leaves.
+    """
+    text = note.text
+    for said in sorted({event.text for event in note.events}, key=len, reverse=True):
+        text = text.replace(said, "")
+    return text
 
 
 def _that_meet(sieved: Sequence[_Sieved]) -> list[_Sieved]:

@@ -18,7 +18,7 @@ from services.alerts.conditions import claims_of
 from services.alerts.judging import Judge
 from services.alerts.keeper import CLOSE_EVERY_NS, RuleKeeper
 from services.alerts.machine import passed_over, step
-from services.alerts.rules import Rule
+from services.alerts.rules import THRESHOLD, Rule
 from services.alerts.watch import Look, Seen, Step, Watch
 from services.forget import forget_span
 from services.metrics import Metrics
@@ -32,6 +32,7 @@ from streaming.messages import (
     ClipNote,
     ClipRemembered,
     GapReason,
+    NotedEvent,
     Span,
 )
 from tests.services.alerts.looks import in_short
@@ -276,6 +277,38 @@ def test_of_two_claims_at_once_only_what_can_meet_is_judged(
         done = step(each, each.condition, done.watch, look)
         told += sum(alert.state is AlertState.NEW for alert in done.alerts)
     assert told == raised, "as if each claim had been judged"
+
+
+class Undecided(ScriptedEngine):
+    """Neither agrees with a claim nor denies it, so that the note decides."""
+
+    def judge(self, clip: ClipTokens, claim: str) -> float:
+        return 0.5
+
+
+@pytest.mark.parametrize(
+    ("claim", "is_noted"),
+    [
+        ("a bright light shines", True),
+        ("a light blinks", True),
+        ("a dim light blinks", True),
+        ("a bright light blinks", False),
+        ("rain on a roof", True),
+        ("rain shines", False),
+    ],
+)
+def test_words_of_two_events_are_not_mixed(stores: Stores, claim: str, is_noted: bool) -> None:
+    first = stores.record.clips()[0]
+    said = ("a bright light shines", "a dim light blinks")
+    events = tuple(NotedEvent(text=text, span=first.span) for text in said)
+    text = f"{', '.join(said)}. Rain falls on a roof"
+    note = first.model_copy(update={"text": text, "events": events})
+    judge = Judge(engine=Undecided(), record=stores.record, tokens=stores.tokens)
+
+    (look,) = judge.looks([note], [claim])
+
+    assert look is not None
+    assert (look.seen[0].probability > THRESHOLD) is is_noted
 
 
 def test_a_schedule_is_heeded(stores: Stores) -> None:
