@@ -5,6 +5,9 @@ up`, a process of its own, watches them with the shipped model and holds rules a
 something begins, script and server say; when an alert was told, the topic `alerts` says. Of the
 time between, a part goes by until the clip has ended in which it was seen, or what there is of it.
 
+Films come round every minute, and clips begin at the same pictures each time: what is taken for
+something that did not happen is so in each round. It is named, with how often it was told.
+
     python -m benchmarks.alert_latency --work DIR [--seconds 150] [--rules 1 5 20] [--cameras 5]
 
 That takes some ten minutes, after a few for the films, which are rendered once.
@@ -117,7 +120,8 @@ def delays(
     to_end_s: list[float] = []
     to_remembered_s: list[float] = []
     to_told_s: list[float] = []
-    strays: set[str] = set()
+    things: set[tuple[str, str, int]] = set()
+    strays: dict[str, str] = {}
     early = 0
     every = [(Alert.model_validate_json(record.value), record) for record in alerts]
     taken_back = {alert.alert_id for alert, _ in every if alert.ended is AlertEnd.RETRACTED}
@@ -126,17 +130,19 @@ def delays(
             continue
         start_ns = round(alert.start_at.timestamp() * 1e6) * 1000
         name = alert.span.stream_id
-        filmed_ns = [
-            clocks[name].filmed_ns(number, near_ns=start_ns)
+        filmed_ns = {
+            clocks[name].filmed_ns(number, near_ns=start_ns): number
             for number in begun[name].get(alert.sentence, [])
-        ]
+        }
         onset_ns = min(filmed_ns, key=lambda at_ns: abs(at_ns - start_ns), default=0)
-        if abs(onset_ns - start_ns) > STRAY_S * NS_PER_S:
-            strays.add(alert.alert_id)
+        is_stray = abs(onset_ns - start_ns) > STRAY_S * NS_PER_S
+        if (start_ns if is_stray else onset_ns) < since_ns:
             continue
+        if is_stray:
+            strays[alert.alert_id] = f"{name}: {alert.sentence}"
+            continue
+        things.add((name, alert.sentence, filmed_ns[onset_ns]))
         span, remembered_ns = remembered[alert.clip_ids[-1]]
-        if onset_ns < since_ns:
-            continue
         ended_ns = start_ns + span.end_ns - alert.span.start_ns
         told_ns = record.timestamp_ms * NS_PER_MS
         early += alert.is_early
@@ -146,10 +152,12 @@ def delays(
         to_told_s.append((told_ns - remembered_ns) / NS_PER_S)
     return {
         "alerts": len(whole_s),
+        "of_so_many_things_in_the_films": len(things),
         "of_these_raised_early": early,
         "taken_back": len(taken_back),
         "alerts_of_nothing_that_happened": len(strays),
-        "of_these_taken_back": len(strays & taken_back),
+        "of_these_taken_back": len(strays.keys() & taken_back),
+        "which": dict(Counter(strays.values()).most_common()),
         "onset_to_told_s": spread(whole_s),
         "of_that_until_what_showed_it_ended_s": spread(to_end_s),
         "of_that_until_it_was_seen_s": spread(to_remembered_s),

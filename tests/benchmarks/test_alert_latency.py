@@ -61,10 +61,27 @@ def test_a_delay_is_counted_from_when_a_thing_was_filmed() -> None:
     told = delays(alerts, clips, clocks, since_ns=0)
 
     assert (told["alerts"], told["alerts_of_nothing_that_happened"]) == (1, 2)
+    assert told["which"] == {f"camera-0: {sentence}": 1, "camera-0: a whale sings": 1}
     assert told["onset_to_told_s"] == dict.fromkeys(("p50", "p95", "max"), round(73 - onset_s, 3))
     assert told["of_that_until_it_was_seen_s"]["p50"] == 2.0
     assert told["of_that_until_the_alert_was_told_s"]["p50"] == 1.0
-    assert delays(alerts, clips, clocks, since_ns=2**62)["alerts"] == 0
+    later = delays(alerts, clips, clocks, since_ns=2**62)
+    assert (later["alerts"], later["alerts_of_nothing_that_happened"]) == (0, 0)
+
+
+def test_what_comes_round_with_the_film_is_one_thing() -> None:
+    (sentence, (number, *_)), *_ = begun_in(WORLD_SEEDS[0]).items()
+    span = Span(stream_id="camera-0", start_ns=0, end_ns=10 * NS_PER_S)
+    alerts = [
+        record(alert(said, lap_s + number / WORLD_RATE), lap_s + 70)
+        for lap_s in (60, 120)
+        for said in (sentence, "a whale sings")
+    ]
+    clips = [record(ClipRemembered(clip_id="clip", span=span), 72)]
+    told = delays(alerts, clips, {"camera-0": Clock(EPOCH_S, FILM)}, since_ns=0)
+
+    assert (told["alerts"], told["of_so_many_things_in_the_films"]) == (2, 1)
+    assert told["which"] == {"camera-0: a whale sings": 2}
 
 
 def test_an_alert_by_part_of_a_clip_counts_from_that_part() -> None:
