@@ -5,7 +5,8 @@ service; then rules of each kind are held against it, as `longwatch rule test` d
 computed from the script alone. An alert is right if it overlaps a true time, give or take
 `SLACK_S`, and a true time is found if an alert overlaps it; more alerts than one of a true time are
 duplicates, where each counts to the true time with which it has most in common. An alert of what
-was true for less than `LEAST_S` is neither right nor wrong.
+was true for less than `LEAST_S` is neither right nor wrong. Of what was missed it is said how much
+the notes had missed before: no rule finds that.
 
 The baseline is what peers do: an alert for each clip whose caption says the words, without memory.
 Of rules over time it has none.
@@ -29,18 +30,20 @@ from models.nano.grammar import Event
 from models.nano.timeline import Moment, Timeline
 from models.nano.world import OPPOSITES, write_script
 from services.alerts.backtest import back_test
+from services.alerts.conditions import Absent, MoreThan, claims_of
 from services.alerts.judging import Judge
 from services.alerts.rules import Rule
 from services.settings import load_settings
 from services.wiring import Stores, load_engine, now_at, opened
 from streaming.messages import NS_PER_S, Span
 
-SEED = 93_000_001
+SEED = 93_000_003
 STREAM = "yard"
 SLACK_S = 5.0
 LEAST_S = 1.5  # what is seen for less nobody can tell
 WITHIN_S, ABSENT_S, OFTEN, OFTEN_S = 60, 300, 2, 600
 RULES_PER_KIND = 5
+PAIRS = 20  # rules with `while`, which seldom come true
 
 T = TypeVar("T")
 Times = list[tuple[float, float]]
@@ -65,12 +68,14 @@ class Tally:
     found: int = 0
     true: int = 0
     duplicates: int = 0
+    missed_by_notes: int = 0
     judgements: int = 0
     clips: int = 0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list[str])
 
-    def add(self, asked: Asked, alerts: Times) -> None:
+    def add(self, asked: Asked, alerts: Times, noted_s: Sequence[Times] = ()) -> None:
+        """Count the alerts of a rule. `noted_s`: when notes tell of each of its claims."""
         hits = [[one for one in alerts if overlap(one, true)] for true in asked.true_s]
         right = [one for one in alerts if any(overlap(one, true) for true in asked.true_s)]
         alerts = [
@@ -87,6 +92,10 @@ class Tally:
         self.true += len(asked.true_s)
         self.found += sum(bool(some) for some in hits)
         self.duplicates += sum(count - 1 for count in nearest.values())
+        self.missed_by_notes += sum(
+            not some and not all(any(overlap(one, true) for one in times) for times in noted_s)
+            for true, some in zip(asked.true_s, hits, strict=True)
+        )
         if len(right) < len(alerts) or not all(hits):
             missed = sum(not some for some in hits)
             invented = len(alerts) - len(right)
@@ -104,6 +113,7 @@ class Tally:
             if self.true
             else None,
             "duplicates_per_found": round(self.duplicates / max(1, self.found), 3),
+            "missed_by_notes": self.missed_by_notes,
             "judgements_per_clip": round(self.judgements / max(1, self.clips), 4),
             "seconds": round(self.seconds, 1),
             "wrong": self.wrong,
@@ -136,7 +146,7 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
         yield Asked("absent", sentence, absences(times_of(timeline, event), timeline.duration_s))
         sentence = f'more than {OFTEN} "{event.plan_text}" within {OFTEN_S}s'
         yield Asked("more than", sentence, often(times_of(timeline, event)))
-    for one, other in most_common(at_once(seen)):
+    for one, other in most_common(at_once(seen), PAIRS):
         both_s = [
             (max(a.start_s, b.start_s), min(a.end_s, b.end_s))
             for a in timeline.of(one)
@@ -148,8 +158,8 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
         yield Asked("while", f'"{one.plan_text}" while "{other.plan_text}"', true_s, brief_s)
 
 
-def most_common(things: Iterable[T]) -> list[T]:
-    return [thing for thing, _ in Counter(things).most_common(RULES_PER_KIND)]
+def most_common(things: Iterable[T], number: int = RULES_PER_KIND) -> list[T]:
+    return [thing for thing, _ in Counter(things).most_common(number)]
 
 
 def times_of(timeline: Timeline, event: Event) -> Times:
@@ -215,6 +225,17 @@ def raised_by_words(stores: Stores, sentence: str) -> Times:
     ]
 
 
+def noted_s(stores: Stores, rule: Rule) -> list[Times]:
+    """When notes tell of what a rule wants to be shown, for each claim."""
+    if isinstance(rule.condition, Absent | MoreThan):
+        return []
+    events = [event for note in stores.record.clips() for event in note.events]
+    return [
+        [seconds_of(event.span) for event in events if matches(claim, event.text)]
+        for claim in claims_of(rule.condition)
+    ]
+
+
 def examine(stores: Stores, judge: Judge, timeline: Timeline) -> dict[str, object]:
     ours: dict[str, Tally] = {}
     words: dict[str, Tally] = {}
@@ -224,7 +245,8 @@ def examine(stores: Stores, judge: Judge, timeline: Timeline) -> dict[str, objec
         rule = Rule(name="rule", sentence=asked.sentence, cooldown_ns=0, added_at=now_at())
         tried = back_test(rule, stores.record, judge, everything)
         tally = ours.setdefault(asked.kind, Tally())
-        tally.add(asked, [seconds_of(alert.span) for alert in tried.alerts])
+        raised = [seconds_of(alert.span) for alert in tried.alerts]
+        tally.add(asked, raised, noted_s(stores, rule))
         tally.judgements += tried.judgements
         tally.clips += tried.clips
         tally.seconds += tried.seconds

@@ -22,6 +22,15 @@ def test_an_alert_counts_to_one_true_time_and_to_none_that_is_too_short() -> Non
     assert tally.wrong == ["a: 0 missed, 1 invented"]
 
 
+def test_what_notes_have_missed_no_rule_finds() -> None:
+    tally = Tally()
+    both = Asked("while", "a", [(10, 14), (50, 54), (90, 94)])
+    tally.add(both, [(10, 14)], [[(9, 15), (51, 55), (90, 94)], [(10, 14), (91, 93)]])
+    tally.add(Asked("absent", "a", [(10, 14)]), [])
+
+    assert (tally.found, tally.true, tally.missed_by_notes) == (1, 4, 1)
+
+
 def test_an_absence_is_true_from_when_it_has_lasted() -> None:
     times_s = [(100.0, 110.0), (110.0 + ABSENT_S + 50, 800.0)]
 
