@@ -204,7 +204,7 @@ def _noted(note: ClipNote, claim: str) -> _Sieved | None:
 def _told_beside_events(note: ClipNote) -> str:
     """The text without its events, whose words must not be mixed.
 
-    Who reads that a man enters and a dog leaves has not read that a man leaves.
+    Who reads that a door opens and a window closes has not read that a door closes.
     """
     text = note.text
     for said in sorted({event.text for event in note.events}, key=len, reverse=True):
