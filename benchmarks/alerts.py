@@ -245,14 +245,14 @@ def examine(stores: Stores, judge: Judge, timeline: Timeline) -> dict[str, objec
         rule = Rule(name="rule", sentence=asked.sentence, cooldown_ns=0, added_at=now_at())
         tried = back_test(rule, stores.record, judge, everything)
         tally = ours.setdefault(asked.kind, Tally())
-        raised = [seconds_of(alert.span) for alert in tried.alerts]
-        tally.add(asked, raised, noted_s(stores, rule))
+        noted = noted_s(stores, rule)
+        tally.add(asked, [seconds_of(alert.span) for alert in tried.alerts], noted)
         tally.judgements += tried.judgements
         tally.clips += tried.clips
         tally.seconds += tried.seconds
         if asked.kind.startswith("shown"):
             baseline = words.setdefault(asked.kind, Tally())
-            baseline.add(asked, raised_by_words(stores, asked.sentence))
+            baseline.add(asked, raised_by_words(stores, asked.sentence), noted)
     return {
         "longwatch": {kind: tally.shown() for kind, tally in ours.items()},
         "word in the caption": {kind: tally.shown() for kind, tally in words.items()},
