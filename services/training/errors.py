@@ -40,7 +40,7 @@ class NotOurCheckpoint(LearningError):
 class NothingToLearn(LearningError):
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            f"{folder} holds no example whose footage is still remembered and fits the model; "
+            f"{folder} holds no example whose footage is still kept and fits the model; "
             "make it anew with: longwatch dataset build"
         )
         self.folder = folder

@@ -243,12 +243,13 @@ def test_a_file_that_is_gone_is_named_before_anything_is_learnt(
     assert measured["unusable"] == 1
 
 
-def test_footage_that_is_gone_is_said_where_it_is_to_be_decoded_again(
+def test_where_all_footage_is_gone_that_is_to_be_decoded_again_nothing_is_learnt(
     taught: Settings, tmp_path: Path
 ) -> None:
     shutil.rmtree(taught.footage)
     refused = light_run(taught, *command(taught, tmp_path / "out"), "--stage", "align")
-    assert kind_of(refused) == "ClipUnusable"
+    assert kind_of(refused) == "NothingToLearn"
+    assert "still kept" in as_json(refused)["error"]["message"]
 
 
 def test_a_disk_that_fills_up_costs_nothing_that_was_learnt(
