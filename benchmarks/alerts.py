@@ -17,11 +17,11 @@ Of rules over time it has none.
 import argparse
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from benchmarks.accuracy import render_once, share
 from benchmarks.watching import machine, watch, write_result
@@ -36,6 +36,7 @@ from services.alerts.rules import Rule
 from services.settings import load_settings
 from services.wiring import Stores, load_engine, now_at, opened
 from streaming.messages import NS_PER_S, Span
+from streaming.topics import DAY_S
 
 SEED = 93_000_003
 STREAM = "yard"
@@ -71,8 +72,17 @@ class Tally:
     missed_by_notes: int = 0
     judgements: int = 0
     clips: int = 0
+    watched_s: float = 0.0
     seconds: float = 0.0
     wrong: list[str] = field(default_factory=list[str])
+
+    @classmethod
+    def of_all(cls, tallies: Collection["Tally"]) -> "Tally":
+        total = cls()
+        for name in (one.name for one in fields(cls)):
+            start = getattr(total, name)
+            setattr(total, name, sum((getattr(one, name) for one in tallies), start=start))
+        return total
 
     def add(self, asked: Asked, alerts: Times, noted_s: Sequence[Times] = ()) -> None:
         """Count the alerts of a rule. `noted_s`: when notes tell of each of its claims."""
@@ -101,7 +111,7 @@ class Tally:
             invented = len(alerts) - len(right)
             self.wrong.append(f"{asked.sentence}: {missed} missed, {invented} invented")
 
-    def shown(self) -> dict[str, object]:
+    def shown(self) -> dict[str, Any]:
         return {
             "rules": self.rules,
             "true": self.true,
@@ -111,6 +121,11 @@ class Tally:
             else None,
             "recall": share([True] * self.found + [False] * (self.true - self.found))
             if self.true
+            else None,
+            "false_alarms_a_day_of_a_rule": round(
+                (self.alerts - self.right) * DAY_S / self.watched_s, 2
+            )
+            if self.watched_s
             else None,
             "duplicates_per_found": round(self.duplicates / max(1, self.found), 3),
             "missed_by_notes": self.missed_by_notes,
@@ -249,12 +264,14 @@ def examine(stores: Stores, judge: Judge, timeline: Timeline) -> dict[str, objec
         tally.add(asked, [seconds_of(alert.span) for alert in tried.alerts], noted)
         tally.judgements += tried.judgements
         tally.clips += tried.clips
+        tally.watched_s += tried.watched_s
         tally.seconds += tried.seconds
         if asked.kind.startswith("shown"):
             baseline = words.setdefault(asked.kind, Tally())
             baseline.add(asked, raised_by_words(stores, asked.sentence), noted)
     return {
         "longwatch": {kind: tally.shown() for kind, tally in ours.items()},
+        "longwatch, all kinds": Tally.of_all(ours.values()).shown(),
         "word in the caption": {kind: tally.shown() for kind, tally in words.items()},
     }
 

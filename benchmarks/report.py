@@ -18,7 +18,13 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
-from benchmarks.report_rows import alert_latency_row, recovery_rows, rule_test_row, soak_row
+from benchmarks.report_rows import (
+    alert_latency_row,
+    alerts_row,
+    recovery_rows,
+    rule_test_row,
+    soak_row,
+)
 
 RESULTS, PLOTS, README = Path("benchmarks/results"), Path("docs/plots"), Path("README.md")
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
@@ -44,6 +50,7 @@ def table() -> str:
     speed = [*_speed(result("ingest"), result("decode")), *_live(result("live"))]
     rows_of: dict[str, Callable[[Result], list[str]]] = {
         "latency": latency_rows,
+        "alerts": lambda measured: [alerts_row(measured)],
         "alert_latency": lambda measured: [alert_latency_row(measured)],
         "rule_test": lambda measured: [rule_test_row(measured)],
         "cameras": camera_rows,

@@ -1,5 +1,7 @@
 """What the benchmark of alerts calls true, right, found and twice."""
 
+import pytest
+
 from benchmarks.alerts import ABSENT_S, OFTEN_S, Asked, Tally, absences, often
 
 
@@ -29,6 +31,17 @@ def test_what_notes_have_missed_no_rule_finds() -> None:
     tally.add(Asked("absent", "a", [(10, 14)]), [])
 
     assert (tally.found, tally.true, tally.missed_by_notes) == (1, 4, 1)
+
+
+def test_of_all_kinds_everything_is_added_up() -> None:
+    shown, absent = Tally(watched_s=3600), Tally(watched_s=3600)
+    shown.add(Asked("shown", "a", [(10, 14), (50, 54)]), [(11, 12)])
+    absent.add(Asked("absent", "a", [(10, 14)]), [(11, 12), (80, 84)])
+    told = Tally.of_all([shown, absent]).shown()
+
+    assert (told["true"], told["alerts"], told["rules"]) == (3, 3, 2)
+    assert told["recall"][0] == pytest.approx(2 / 3, abs=1e-3)
+    assert told["false_alarms_a_day_of_a_rule"] == 12
 
 
 def test_an_absence_is_true_from_when_it_has_lasted() -> None:
