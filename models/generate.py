@@ -5,16 +5,17 @@ than its own arithmetic; the choice made (the most likely token) is the same, an
 that.
 
 Shape letters:
-    B sequences    L positions    D decoder width
+    B sequences    L positions    D decoder width    V vocabulary    X visual tokens of a prompt
 """
 
 from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 from transformers import DynamicCache
 
-from models.cpu_linear import WideLinears
+from models.cpu_decoder import is_readable, last_hidden
 from models.grammar import most_likely
 from models.video_llm import LongwatchForConditionalGeneration
 
@@ -32,15 +33,24 @@ Notes of footage that a model knows have 21 and more.
 
 @torch.inference_mode()
 def next_logits(
-    model: LongwatchForConditionalGeneration, ids: Sequence[int], visual_XD: Tensor | None
+    model: LongwatchForConditionalGeneration, prompts: Sequence[tuple[Sequence[int], Tensor | None]]
 ) -> Tensor:
-    """Logits of the token after the prompt. Safe to call from several threads at once."""
-    embeds = model.inputs_embeds(torch.tensor([ids], device=model.device), visual_XD)
-    with WideLinears():
-        hidden_1LD = model.language_model.model(
-            inputs_embeds=embeds, use_cache=False
-        ).last_hidden_state
-    return model.language_model.lm_head(hidden_1LD[0, -1])
+    """Logits, shape (B, V), of the token after each prompt, of which each has its visual tokens.
+
+    Safe to call from several threads at once.
+    """
+    device, decoder = model.device, model.language_model.model
+    embeds_BLD = pad_sequence(  # on the right, where causal attention does not look
+        [model.inputs_embeds(torch.tensor([ids], device=device), seen)[0] for ids, seen in prompts],
+        batch_first=True,
+    )
+    last_B = torch.tensor([len(ids) - 1 for ids, _ in prompts], device=device)
+    if is_readable(decoder):
+        hidden_BD = last_hidden(decoder, embeds_BLD, last_B)
+    else:
+        hidden_BLD = decoder(inputs_embeds=embeds_BLD, use_cache=False).last_hidden_state
+        hidden_BD = hidden_BLD[torch.arange(len(prompts), device=device), last_B]
+    return model.language_model.lm_head(hidden_BD)
 
 
 @torch.inference_mode()

@@ -127,6 +127,9 @@ class OpenAIEngine:
         probability = _probability_of_yes((choice.get("logprobs") or {}).get("content") or [])
         return _said_yes(_text_of(choice)) if probability is None else probability
 
+    def judge_all(self, asked: Sequence[tuple[ClipTokens, str]]) -> list[float]:
+        return [self.judge(clip, claim) for clip, claim in asked]
+
     def answer(
         self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
     ) -> Iterator[str]:

@@ -107,6 +107,9 @@ class SGLangEngine:
             raise UnparsableReply("judgement", str(reply)) from error
         return 1 / (1 + math.exp(min(no - yes, 700.0)))
 
+    def judge_all(self, asked: Sequence[tuple[ClipTokens, str]]) -> list[float]:
+        return [self.judge(clip, claim) for clip, claim in asked]
+
     def answer(
         self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
     ) -> Iterator[str]:

@@ -220,15 +220,21 @@ class TransformersEngine:
     def judge(self, clip: ClipTokens, claim: str) -> float:
         return self.yes_or_no(judge_prompt(claim), [clip])
 
+    def judge_all(self, asked: Sequence[tuple[ClipTokens, str]]) -> list[float]:
+        return self._yes_or_no([(judge_prompt(claim), [clip]) for clip, claim in asked])
+
     def yes_or_no(self, prompt: str, clips: Sequence[ClipTokens]) -> float:
         """Probability that the reply to a prompt is yes, and not no."""
+        return self._yes_or_no([(prompt, clips)])[0]
+
+    def _yes_or_no(self, asked: Sequence[tuple[str, Sequence[ClipTokens]]]) -> list[float]:
         with self._lock:
-            ids, visual = self._read(prompt, clips)
+            prompts = [self._read(prompt, clips) for prompt, clips in asked]
         with self._autocast():
-            logits = next_logits(self.model, ids, visual)
-        count(prompt_tokens=len(ids), completion_tokens=1)
+            logits_BV = next_logits(self.model, prompts)
+        count(prompt_tokens=sum(len(ids) for ids, _ in prompts), completion_tokens=len(prompts))
         yes, no = (self.processor.text_ids(word)[0] for word in ("yes", "no"))
-        return float(logits[[yes, no]].float().softmax(0)[0])
+        return logits_BV[:, [yes, no]].float().softmax(-1)[:, 0].tolist()
 
     def reply(self, prompt: str, clips: Sequence[ClipTokens]) -> str:
         """Reply to a prompt as it stands, with as many `<video>` in it as there are clips."""

@@ -10,6 +10,7 @@ be looked at, which is no error: the notes then stand alone.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from memory.errors import DamagedTokens, ForeignTokens, TokensMissing
@@ -31,6 +32,9 @@ SHOWS = 0.995  # from here on it shows what nobody noted: many clips are looked 
 MAX_CHECKED = 12  # noted moments that are looked at again: what fits in a second or so
 MAX_SEARCHED = 6  # clips that are looked at for what was not noted
 MAX_RANKED = 400  # clips of each ranking; levels over time are estimated from them
+
+UNANSWERED = LayoutMismatch, PromptTooLong, RequestRefused, UnparsableReply
+"""What it means that a model cannot be asked whether a clip shows a claim."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,15 @@ def judgement(engine: Engine, tokens: ClipTokens, claim: str) -> float | None:
     """The model's yes or no to a claim, as a probability; None where it cannot be asked."""
     try:
         return engine.judge(tokens, claim)
-    except (LayoutMismatch, PromptTooLong, RequestRefused, UnparsableReply):
+    except UNANSWERED:
         return None
+
+
+def judgements(engine: Engine, asked: Sequence[tuple[ClipTokens, str]]) -> list[float | None]:
+    """That of each clip and its claim, from one call unless one of them cannot be asked."""
+    with suppress(*UNANSWERED):
+        return list(engine.judge_all(asked))
+    return [judgement(engine, tokens, claim) for tokens, claim in asked]
 
 
 def _is_mostly_in(clip: Span, within: Sequence[Span]) -> bool:

@@ -17,7 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from enum import StrEnum
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from itertools import islice, pairwise
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from memory.tokens import TokenStore
 from memory.values import ClipVectors, Vector
 from models.engine import ClipTokens, Engine
 from services.alerts.watch import Look, Seen
-from services.looking import judgement, readable_tokens
+from services.looking import judgements, readable_tokens
 from services.metrics import Metrics
 from streaming.messages import ClipNote
 
@@ -37,8 +38,12 @@ BASE_RATE = 0.02  # of clips that show what a rule speaks of
 NOTED_OF_SHOWN, NOTED_OF_OTHERS = 0.75, 0.002
 """How often a note tells of a claim that its clip shows, and that it does not show."""
 MOST_JUDGED = 3  # wordings in one note
-NOTES_AT_ONCE = 32  # of which one in four or so is judged
+NOTES_AT_ONCE = 64  # of which one in four or so is judged
+JUDGED_TOGETHER = (
+    8  # in one call; on a CPU twice as many take longer each, and half as many as well
+)
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -51,7 +56,7 @@ class Outcome(StrEnum):
 
 
 class Judge:
-    """Looks at clips that are remembered, for what rules speak of, at so many of them at once."""
+    """Looks at clips that are remembered, for what rules speak of, in so many calls at once."""
 
     def __init__(
         self,
@@ -87,7 +92,7 @@ class Judge:
     ) -> list[Look | None]:
         """What clips show of each claim; None of one whose tokens cannot be read.
 
-        They are judged `at_once` at a time, all in one turn at the model.
+        They are judged in `at_once` calls at a time, all in one turn at the model.
 
         `noted_only`: what its note does not tell of counts as not shown, without a judgement.
         `together_from`: the claims matter only where a clip shows all of them at one time, each as
@@ -95,17 +100,16 @@ class Judge:
         """
         sieved = [self._sieved(note, claims, noted_only=noted_only) for note in notes]
         passed = {
-            note.clip_id: some
+            note.clip_id: some if together_from is None else _that_meet(some)
             for note, some in zip(notes, sieved, strict=True)
             if any(one.wordings for one in some)
         }
-        tokens = self._each(self._read, list(passed))
-        wanted = list(passed.values())
-        if together_from is not None:
-            wanted = [_that_meet(some) for some in wanted]
-        judge = partial(self._judged, least=together_from or 0.0)
+        tokens = dict(zip(passed, self._each(self._read, list(passed)), strict=True))
+        readable = {clip_id: clip for clip_id, clip in tokens.items() if clip is not None}
+        wanted = [passed[clip_id] for clip_id in readable]
         with self._turn() if passed else nullcontext():
-            judged_of = dict(zip(passed, self._each(judge, tokens, wanted), strict=True))
+            judged = self._judged(list(readable.values()), wanted, least=together_from or 0.0)
+        judged_of = dict.fromkeys(passed) | dict(zip(readable, judged, strict=True))
         nothing = [_UNSEEN] * len(claims)
         return [self._look(note, judged_of.get(note.clip_id, nothing)) for note in notes]
 
@@ -119,11 +123,11 @@ class Judge:
         seen = tuple(one.seen for one in judged)
         return Look(note.clip_id, note.span, note.epoch_at, seen)
 
-    def _each(self, do: Callable[..., T], *of: Sequence[Any]) -> list[T]:
-        if self._at_once == 1 or len(of[0]) <= 1:
-            return list(map(do, *of))
+    def _each(self, do: Callable[[S], T], of: Sequence[S]) -> list[T]:
+        if self._at_once == 1 or len(of) <= 1:
+            return list(map(do, of))
         with ThreadPoolExecutor(self._at_once) as pool:
-            return list(pool.map(do, *of))
+            return list(pool.map(do, of))
 
     def _read(self, clip_id: str) -> ClipTokens | None:
         return readable_tokens(self._engine, self._tokens, clip_id)
@@ -141,20 +145,32 @@ class Judge:
         ]
 
     def _judged(
-        self, tokens: ClipTokens | None, sieved: Sequence["_Sieved"], *, least: float
-    ) -> list["_Judged"] | None:
-        if tokens is None:
-            return None
-        judged: list[_Judged] = []
-        for one in sieved:
-            is_open = one.times_ns or all(other.seen.probability >= least for other in judged)
-            if not one.wordings or not is_open:
-                judged.append(_UNSEEN)
-                continue
-            best = max(judgement(self._engine, tokens, said) or 0.0 for said in one.wordings)
-            probability = probability_of(best, is_noted=one.is_noted)
-            judged.append(_Judged(Seen(probability, one.times_ns), len(one.wordings)))
+        self, clips: Sequence[ClipTokens], sieved: Sequence[Sequence["_Sieved"]], *, least: float
+    ) -> list[list["_Judged"]]:
+        """What became of each clip's claims: of the first in all clips, then of the next."""
+        judged: list[list[_Judged]] = [[] for _ in clips]
+        for of_clips in zip(*sieved, strict=True):
+            wanted = [
+                one
+                if one.times_ns or all(other.seen.probability >= least for other in earlier)
+                else _DROPPED
+                for one, earlier in zip(of_clips, judged, strict=True)
+            ]
+            pairs = zip(clips, wanted, strict=True)
+            asked = [(clip, said) for clip, one in pairs for said in one.wordings]
+            told = iter(self._judgements(asked))
+            for one, earlier in zip(wanted, judged, strict=True):
+                earlier.append(one.judged(list(islice(told, len(one.wordings)))))
         return judged
+
+    def _judgements(self, asked: Sequence[tuple[ClipTokens, str]]) -> list[float]:
+        """Of each clip and its wording, in calls that are about as long as each other."""
+        rounds = math.ceil(len(asked) / (self._at_once * JUDGED_TOGETHER))
+        calls = min(len(asked), self._at_once * rounds)
+        bounds = [len(asked) * call // calls for call in range(calls)]
+        parts = [asked[at:end] for at, end in pairwise([*bounds, len(asked)])]
+        told = self._each(partial(judgements, self._engine), parts)
+        return [one or 0.0 for some in told for one in some]
 
     def _resembles(self, held: ClipVectors | None, claim: str) -> bool:
         if held is None or held.model_id != self._engine.model_id:
@@ -179,6 +195,13 @@ class _Sieved(NamedTuple):
     wordings: tuple[str, ...]
     times_ns: tuple[tuple[int, int], ...] = ()
     is_noted: bool = False
+
+    def judged(self, judgements: Sequence[float]) -> "_Judged":
+        """What comes of the judgements of its wordings."""
+        if not judgements:
+            return _UNSEEN
+        probability = probability_of(max(judgements), is_noted=self.is_noted)
+        return _Judged(Seen(probability, self.times_ns), len(judgements))
 
 
 class _Judged(NamedTuple):

@@ -156,6 +156,15 @@ def test_a_claim_is_judged_with_a_probability(subject: Subject):
     assert judgements[0] != judgements[1]
 
 
+def test_clips_judged_in_one_call_are_judged_as_each_alone(subject: Subject):
+    clips = [subject.clip(level, number=number) for number, level in enumerate((LIGHT, DARK, DARK))]
+    asked = list(zip(clips, (CLAIM, CLAIM, "a light shines and a dog runs"), strict=True))
+
+    together = subject.engine.judge_all(asked)
+
+    assert together == pytest.approx([subject.engine.judge(*one) for one in asked], abs=1e-4)
+
+
 def test_a_question_gets_a_plan(subject: Subject):
     assert isinstance(subject.engine.plan(QUESTION), Plan)
 

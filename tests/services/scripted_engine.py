@@ -95,6 +95,9 @@ class ScriptedEngine:
         seen = {word for text in seen_in(clip).split(", ") for word in content_words(text)}
         return 0.999 if seen.issuperset(content_words(claim)) else 0.001
 
+    def judge_all(self, asked: Sequence[tuple[ClipTokens, str]]) -> list[float]:
+        return [self.judge(clip, claim) for clip, claim in asked]
+
     def answer(
         self, question: str, *, findings: Sequence[str], clips: Sequence[ClipTokens]
     ) -> Iterator[str]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from memory.spans import whole_stream
 from models.engine import ClipTokens, EncodedClip
-from models.errors import UnusableFrames
+from models.errors import RequestRefused, UnusableFrames
 from services.alerts.backtest import back_test
 from services.alerts.book import RuleBook
 from services.alerts.conditions import claims_of
@@ -21,6 +21,7 @@ from services.alerts.machine import passed_over, step
 from services.alerts.rules import THRESHOLD, Rule
 from services.alerts.watch import Look, Seen, Step, Watch
 from services.forget import forget_span
+from services.looking import readable_tokens
 from services.metrics import Metrics
 from services.registry import NewStream
 from services.settings import Settings, load_settings
@@ -240,6 +241,45 @@ def test_several_clips_at_once_show_what_each_alone_does(stores: Stores, at_once
 
     assert several.looks(notes, claims) == [alone.looks([note], claims)[0] for note in notes]
     assert several.count_of == alone.count_of
+
+
+class Squeamish(ScriptedEngine):
+    """Judges no clip that is as dark as this one."""
+
+    def __init__(self, refused: ClipTokens) -> None:
+        super().__init__()
+        self._refused = refused.tokens_KD.tobytes()
+        self.calls: list[int] = []
+
+    def judge(self, clip: ClipTokens, claim: str) -> float:
+        if clip.tokens_KD.tobytes() == self._refused:
+            raise RequestRefused("http://a.example", reason="it is too dark", status=400)
+        return super().judge(clip, claim)
+
+    def judge_all(self, asked: Sequence[tuple[ClipTokens, str]]) -> list[float]:
+        self.calls.append(len(asked))
+        return super().judge_all(asked)
+
+
+@pytest.mark.parametrize(("at_once", "calls"), [(1, [6]), (2, [3, 3]), (9, [1] * 6)])
+def test_a_clip_that_cannot_be_judged_spoils_no_other(
+    stores: Stores, at_once: int, calls: list[int]
+) -> None:
+    notes = stores.record.clips()
+    refused = readable_tokens(ScriptedEngine(), stores.tokens, notes[2].clip_id)
+    assert refused is not None
+    engine = Squeamish(refused)
+    judge = Judge(engine=engine, record=stores.record, tokens=stores.tokens, at_once=at_once)
+
+    looks, whole = (one.looks(notes, ["a light"]) for one in (judge, judge_of(stores)))
+
+    assert shown_in(whole) == [False, True, True, True, False]
+    assert shown_in(looks) == [False, True, False, True, False]
+    assert sorted(engine.calls) == calls
+
+
+def shown_in(looks: Sequence[Look | None]) -> list[bool]:
+    return [look is not None and look.seen[0].probability > 0.5 for look in looks]
 
 
 class Foreign(ScriptedEngine):
