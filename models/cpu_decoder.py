@@ -68,9 +68,9 @@ def _through(
     seen_BLD = seen_BHLE.transpose(1, 2).flatten(2)
     hidden_BLD = _linear.binary(seen_BLD, hidden_BLD, attention.o_proj.weight, None, "add")
     normed_BLD = layer.post_attention_layernorm(hidden_BLD)
-    gate = _linear(normed_BLD, mlp.gate_proj.weight, None, "swish", [], "")
-    gated = _linear.binary(normed_BLD, gate, mlp.up_proj.weight, None, "mul")
-    return _linear.binary(gated, hidden_BLD, mlp.down_proj.weight, None, "add")
+    share = _linear(normed_BLD, mlp.gate_proj.weight, None, "swish", [], "")
+    wide = _linear.binary(normed_BLD, share, mlp.up_proj.weight, None, "mul")
+    return _linear.binary(wide, hidden_BLD, mlp.down_proj.weight, None, "add")
 
 
 def _heads(rows_BLD: Tensor, layer: nn.Linear, width: int) -> Tensor:

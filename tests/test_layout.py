@@ -26,8 +26,8 @@ PEOPLE = ("person",)  # prose may speak of whoever uses Longwatch
 
 
 def any_of(words: Iterable[str]) -> re.Pattern[str]:
-    """Whole words, plural or not; an underscore parts words as a space does."""
-    return re.compile(rf"(?<![a-z])({'|'.join(words)})s?(?![a-z])", re.IGNORECASE)
+    """Whole words, plural or not; an underscore parts words as a space does, but in `gate_proj`."""
+    return re.compile(rf"(?<![a-z])({'|'.join(words)})s?(?!_proj|[a-z])", re.IGNORECASE)
 
 
 IN_PROMPTS = any_of((*THINGS, *ACTIONS))
