@@ -39,9 +39,8 @@ NOTED_OF_SHOWN, NOTED_OF_OTHERS = 0.75, 0.002
 """How often a note tells of a claim that its clip shows, and that it does not show."""
 MOST_JUDGED = 3  # wordings in one note
 NOTES_AT_ONCE = 64  # of which one in four or so is judged
-JUDGED_TOGETHER = (
-    8  # in one call; on a CPU twice as many take longer each, and half as many as well
-)
+JUDGED_TOGETHER = 8
+"""Clips in one call. On a CPU each takes longer where there are twice as many, or half as many."""
 
 S = TypeVar("S")
 T = TypeVar("T")
