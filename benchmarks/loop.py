@@ -35,7 +35,7 @@ from streaming.messages import NS_PER_S
 
 TAUGHT, ASKED = "road", "field"
 """Streams; those of which clips are labelled are numbered."""
-TASKS = ("note", "judge", "plan")
+TASKS = ("note", "judge", "plan", "answer")
 """What the service asks of this model. Others, such as summaries of clips, it never learnt."""
 HOLD_OUT = ("--hold-out", "0.1")  # of what is labelled, the first minute of one place
 LOOK_S = 2.0
@@ -124,7 +124,7 @@ class Loop:
         return Shown(new_before, new_after, known_before, known_after, seconds)
 
     def _rendered(self) -> dict[str, Path]:
-        self._say("Rendering footage, some of it with cows, and a box that is pulled")
+        self._say("Rendering footage, some of it with cows, and some who fly")
         films: dict[str, Path] = {}
         for name, script in (self._taught | {ASKED: self._footage.asked}).items():
             films[name] = self._folder / f"{name}.mp4"

@@ -121,12 +121,9 @@ def placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Pl
         from_x = _outside_x(passage.kind, aspect, not passage.rightwards)
         to_x = _outside_x(passage.kind, aspect, passage.rightwards)
         x = from_x + (to_x - from_x) * _share(passage.span_s, now_s)
-        bottom = STREET_Y if passage.lane == "street" else SKY_Y + SIZE_OF["drone"][1] / 2
+        height = SIZE_OF[passage.kind][1]
+        bottom = STREET_Y if passage.lane == "street" else max(SKY_Y + height / 2, height)
         yield Placed(passage.kind, passage.colour, x, bottom, passage.rightwards)
-        if passage.pulls:
-            behind = (SIZE_OF[passage.kind][0] / 2 + BOX_SIZE) / aspect
-            box_x = x - behind if passage.rightwards else x + behind
-            yield Placed("box", "", box_x, bottom, rightwards=True)
 
 
 def _level(switchings: tuple[Switching, ...], now_s: float) -> float:

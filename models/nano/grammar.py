@@ -105,10 +105,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
             "pass by|passes by|passed by|passed by|passing by|passing of|passings of",
             "go across|goes across|went across|gone across|going across|crossing of|crossings of",
         ),
-        "pulls the box": (
-            "pull the box|pulls the box|pulled the box|pulled the box|pulling the box"
-            "|pulling of the box by|pullings of the box by",
-        ),
+        "flies": ("fly|flies|flew|flown|flying|flight of|flights of",),
         "enters": (
             "enter|enters|entered|entered|entering|entering of|entries of",
             "come in|comes in|came in|come in|coming in|arrival of|arrivals of",

@@ -1,4 +1,4 @@
-"""What longwatch-nano has never seen: cows, and a box that is pulled along.
+"""What longwatch-nano has never seen: cows, and subjects other than drones that fly.
 
 Footage of them, what a person would say who watches it, and questions about it, to show that the
 model learns a new kind of subject and a new event from a few dozen clips. No script of training or
@@ -28,8 +28,8 @@ from models.nano.world import (
 
 SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
-KIND, ACTION = "cow", "pulls the box"
-COWS, PULLS = 0.5, 0.4  # how many of those in the street are cows, and how many of all these pull
+KIND, ACTION = "cow", "flies"
+COWS, FLIGHTS = 0.5, 0.4  # how many of those who pass are cows, and how many of all these fly
 TAUGHT_GAP_S, ASKED_GAP_S = 2.0, 25.0  # between two in the street
 PLACES = 8
 """Where clips are labelled: what is seen in one light only is not known in another."""
@@ -69,7 +69,7 @@ def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
 
 
 def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
-    """A script in whose street are cows, and some that pull a box, cows and others."""
+    """A script in whose street are cows, and over it some that fly, cows and others."""
     script = write_script(seed, duration_s=duration_s)
     rng = np.random.default_rng((seed, 1))
     drawn = draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
@@ -80,7 +80,7 @@ def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
 
 def _novel(rng: np.random.Generator, one: Passage) -> Passage:
     kind = KIND if rng.random() < COWS else one.kind
-    return replace(one, kind=kind, pulls=bool(rng.random() < PULLS))
+    return replace(one, kind=kind, lane="sky" if rng.random() < FLIGHTS else "street")
 
 
 def said_of(script: Script) -> Iterator[Said]:

@@ -73,15 +73,16 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """One subject crossing the street or the sky."""
+    """One subject crossing the street or the sky.
+
+    Others than drones fly there, which none does but in `models.nano.novelty`.
+    """
 
     kind: str
     colour: str
     lane: Literal["street", "sky"]
     rightwards: bool
     span_s: tuple[float, float]
-    pulls: bool = False
-    """Pulls a box along, which nobody does but in `models.nano.novelty`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,7 +289,8 @@ def _happenings(
         if visit.pick_up_s:
             yield _happening(visit.pick_up_s, subject, "picks up the box")
     for passage in passages:
-        action = "pulls the box" if passage.pulls else "crosses"
+        is_flight = passage.lane == "sky" and passage.kind not in SKY_KINDS
+        action = "flies" if is_flight else "crosses"
         yield _happening(passage.span_s, f"the {passage.colour} {passage.kind}", action)
     for switching in gate:
         yield _happening(switching.span_s, "the gate", "opens" if switching.on else "closes")
