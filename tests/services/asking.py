@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,10 @@ def line_of(request: Request) -> bytes:
 
 
 def exchanged(settings: Settings, line: bytes) -> dict[str, Any]:
-    """The last reply to a line of any bytes."""
+    """The last reply to a line of any bytes, which who declines it may not wait for."""
     with connected(settings) as connection, connection.makefile("rb") as replies:
-        connection.sendall(line)
+        with suppress(BrokenPipeError):
+            connection.sendall(line)
         return json.loads(replies.readlines()[-1])
 
 
