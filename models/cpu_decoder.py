@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers.models.qwen2.modeling_qwen2 import Qwen2DecoderLayer, Qwen2Model, rotate_half
 
-_linear = torch.ops.mkldnn._linear_pointwise  # noqa: SLF001 - it has no public name
+LINEAR = "_linear_pointwise"
+"""The operator of oneDNN among torch's. Builds for other processors do not have it."""
 
 
 def is_readable(decoder: nn.Module) -> TypeGuard[Qwen2Model]:
@@ -28,6 +29,7 @@ def is_readable(decoder: nn.Module) -> TypeGuard[Qwen2Model]:
         and decoder.config.hidden_act == "silu"
         and not decoder.has_sliding_layers
         and torch.backends.mkldnn.is_available()
+        and hasattr(torch.ops.mkldnn, LINEAR)
     )
 
 
@@ -50,7 +52,7 @@ def _through(
     last_B: Tensor | None,
 ) -> Tensor:
     """What a layer makes of each position, or of the last of each prompt alone: (B, 1, D)."""
-    attention, mlp = layer.self_attn, layer.mlp
+    attention, mlp, linear = layer.self_attn, layer.mlp, getattr(torch.ops.mkldnn, LINEAR)
     normed_BLD = layer.input_layernorm(hidden_BLD)
     key_BHLE = _turned(_heads(normed_BLD, attention.k_proj, attention.head_dim), cos_1LE, sin_1LE)
     value_BHLE = _heads(normed_BLD, attention.v_proj, attention.head_dim)
@@ -66,15 +68,15 @@ def _through(
         is_causal=mask is None, scale=attention.scaling, enable_gqa=True,
     )  # fmt: skip
     seen_BLD = seen_BHLE.transpose(1, 2).flatten(2)
-    hidden_BLD = _linear.binary(seen_BLD, hidden_BLD, attention.o_proj.weight, None, "add")
+    hidden_BLD = linear.binary(seen_BLD, hidden_BLD, attention.o_proj.weight, None, "add")
     normed_BLD = layer.post_attention_layernorm(hidden_BLD)
-    share = _linear(normed_BLD, mlp.gate_proj.weight, None, "swish", [], "")
-    wide = _linear.binary(normed_BLD, share, mlp.up_proj.weight, None, "mul")
-    return _linear.binary(wide, hidden_BLD, mlp.down_proj.weight, None, "add")
+    share = linear(normed_BLD, mlp.gate_proj.weight, None, "swish", [], "")
+    wide = linear.binary(normed_BLD, share, mlp.up_proj.weight, None, "mul")
+    return linear.binary(wide, hidden_BLD, mlp.down_proj.weight, None, "add")
 
 
 def _heads(rows_BLD: Tensor, layer: nn.Linear, width: int) -> Tensor:
-    made = _linear(rows_BLD, layer.weight, layer.bias, "none", [], "")
+    made = getattr(torch.ops.mkldnn, LINEAR)(rows_BLD, layer.weight, layer.bias, "none", [], "")
     return made.unflatten(-1, (-1, width)).transpose(1, 2)
 
 

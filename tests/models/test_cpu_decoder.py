@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2Model
 
+from models import cpu_decoder
 from models.cpu_decoder import is_readable, last_hidden
 from models.generate import next_logits
 from models.layout import Pooling
@@ -72,6 +73,14 @@ def test_what_it_would_not_compute_right_is_left_to_transformers(
     decoder: torch.nn.Module, is_read: bool
 ) -> None:
     assert is_readable(decoder) == (is_read and torch.backends.mkldnn.is_available())
+
+
+def test_a_build_of_torch_without_the_operator_leaves_it_to_transformers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu_decoder, "LINEAR", "_linear_that_is_not_there")
+
+    assert not is_readable(decoder_of())
 
 
 @pytest.mark.parametrize("is_wide", [True, False], ids=["here", "by transformers"])
