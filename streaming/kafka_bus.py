@@ -54,6 +54,7 @@ from streaming.kafka_link import (
 from streaming.kafka_topics import (
     MAX_BATCH_BYTES,
     MAX_MESSAGE_BYTES,
+    expect_partitions,
     made_partitions,
     prepare_topic,
 )
@@ -229,6 +230,7 @@ class KafkaBus:
         refuse_fewer(name, have=have, wanted=wanted)
         if wanted > have:
             self._link.ask(lambda admin: admin.create_partitions({name: wanted}))
+            self._link.ask(lambda admin: expect_partitions(admin, name, wanted))
             self._count_partitions(topic, again=True)
         mover = Mover(
             self._link,

@@ -38,6 +38,16 @@ def made_partitions(admin: Admin, name: str, policy: TopicPolicy, partitions: in
     return count
 
 
+def expect_partitions(admin: Admin, name: str, partitions: int) -> None:
+    """Brokers hear of what the controller made a moment later.
+
+    Raises:
+        UnknownTopicOrPartitionError: this one has not heard of so many yet; ask again.
+    """
+    if (count := count_partitions(admin, name)) != partitions:
+        raise errors.UnknownTopicOrPartitionError(f"topic {name!r} has {count} of {partitions}")
+
+
 def count_partitions(admin: Admin, name: str) -> int | None:
     """How many partitions the topic has; None where there is no such topic."""
     [found] = admin.describe_topics([name])

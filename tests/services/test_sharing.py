@@ -16,6 +16,7 @@ from services.registry import NewStream
 from services.settings import Settings, load_settings
 from services.wiring import opened, opened_bus, wall_clock
 from streaming.bus import lag
+from streaming.kafka_growth import partition_of
 from streaming.kafka_link import Admin
 from tests.services.conftest import EPOCH, serve
 from tests.services.films import film, story
@@ -25,7 +26,8 @@ from tests.streaming.kafka_server import LITTERED
 
 pytestmark = LITTERED
 
-STREAMS = tuple(f"cam-{number}" for number in range(8))
+STREAMS = tuple(f"cam-{number}" for number in (0, 1, 4, 5, 7, 8, 15, 45))
+"""One for each partition, so that whoever has a partition has something to do."""
 CLIPS = 4 * len(STREAMS)
 FILM = story(("dark", 7), ("bright", 9), ("dim", 8), ("dark", 4), ("bright", 7))
 SLOWNESS_S = "0.2"
@@ -52,7 +54,10 @@ def undisturbed(shared_film: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def on_kafka(kafka_servers: str, tmp_path: Path) -> Settings:
     return load_settings(
-        data=tmp_path / "data", kafka=kafka_servers, kafka_prefix=f"{uuid4().hex}."
+        data=tmp_path / "data",
+        kafka=kafka_servers,
+        kafka_prefix=f"{uuid4().hex}.",
+        kafka_partitions=len(STREAMS),
     )
 
 
@@ -65,6 +70,7 @@ def crew(on_kafka: Settings, tmp_path: Path) -> Iterator[Services]:
             "LONGWATCH_DATA": str(on_kafka.data),
             "LONGWATCH_KAFKA": on_kafka.kafka or "",
             "LONGWATCH_KAFKA_PREFIX": on_kafka.kafka_prefix,
+            "LONGWATCH_KAFKA_PARTITIONS": str(on_kafka.kafka_partitions),
             "SCRIPTED_SLOWNESS_S": SLOWNESS_S,
         },
         logs=tmp_path / "logs",
@@ -127,6 +133,10 @@ def until_shared(settings: Settings, *processes: Process) -> None:
 
 def until_remembered(settings: Settings, *processes: Process) -> None:
     until(lambda: clips_of(settings) == CLIPS and lag_of(settings) == 0, *processes)
+
+
+def test_each_partition_has_a_stream() -> None:
+    assert {partition_of(name.encode(), len(STREAMS)) for name in STREAMS} == {*range(len(STREAMS))}
 
 
 def test_two_share_the_work_and_one_that_is_killed_is_replaced_by_the_other(

@@ -9,6 +9,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import NewPartitions
 
+from streaming import kafka_topics
 from streaming.bus import Consumer, Outgoing
 from streaming.errors import BusRefused
 from streaming.kafka_bus import COUNT_AGAIN_S, KafkaBus
@@ -21,6 +22,7 @@ pytestmark = LITTERED
 
 KEYS = tuple(f"cam-{number}" for number in range(8))
 GROUPS = ("analyse",)
+COUNT_PARTITIONS = kafka_topics.count_partitions
 Open = Callable[[int], KafkaBus]
 
 
@@ -83,6 +85,20 @@ def test_what_is_unread_stays_in_order_and_comes_once(opened: Open) -> None:
     rest = sorted(number for numbers in by_key.values() for number in numbers)
     assert rest == sorted(set(range(120)) - before)
     assert 0 < moved <= 80 - len(before)
+
+
+def test_a_broker_that_hears_of_new_partitions_late_is_waited_for(
+    opened: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(opened(1), range(10))
+    answers = iter([1, 1, 1])
+    monkeypatch.setattr(
+        kafka_topics,
+        "count_partitions",
+        lambda admin, name: next(answers, None) or COUNT_PARTITIONS(admin, name),
+    )
+
+    assert opened(4).grow("segments", groups=GROUPS) == 10
 
 
 def test_growing_again_moves_nothing(opened: Open) -> None:
