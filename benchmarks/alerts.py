@@ -2,19 +2,21 @@
 
 Footage of a seed that no training and no other benchmark saw is rendered and watched by the real
 service; then rules of each kind are held against it, as `longwatch rule test` does. What is true is
-computed from the script alone. An alert is right if it overlaps a true time, give or take
-`SLACK_S`, and a true time is found if an alert overlaps it; more alerts than one of a true time are
-duplicates, where each counts to the true time with which it has most in common. An alert of what
-was true for less than `LEAST_S` is neither right nor wrong. Of what was missed it is said how much
-the notes had missed before: no rule finds that.
+computed from the script alone; what is true again after less than a clip goes on, as an alert does.
+An alert finds a true time if its onset lies from `EARLY_S` before to `LATE_S` after that of the
+true time; each finds one, and is found once. All others are wrong, and duplicates where they
+overlap a true time that another one found. An alert of what was true for less than `LEAST_S` is
+neither right nor wrong. Of what was missed it is said how much the notes had missed before: no rule
+finds that.
 
-The baseline is what peers do: an alert for each clip whose caption says the words, without memory.
-Of rules over time it has none.
+The baseline is what peers do: an alert for each clip whose caption says the words, those in a row
+as one. Its onset is taken to lie anywhere in the clip. Of rules over time it has none.
 
     python -m benchmarks.alerts --work DIR [--hours 2]
 """
 
 import argparse
+import math
 import shutil
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -32,6 +34,7 @@ from models.nano.world import OPPOSITES, write_script
 from services.alerts.backtest import back_test
 from services.alerts.conditions import Absent, MoreThan, claims_of
 from services.alerts.judging import Judge
+from services.alerts.machine import KEPT_SHARE
 from services.alerts.rules import Rule
 from services.settings import load_settings
 from services.wiring import Stores, load_engine, now_at, opened
@@ -40,7 +43,9 @@ from streaming.topics import DAY_S
 
 SEED = 93_000_003
 STREAM = "yard"
-SLACK_S = 5.0
+EARLY_S, LATE_S = 1.0, 10.0
+CLIP_S = 10.0  # what is true again after less than that goes on
+SLACK_S = 5.0  # of when a note tells of something
 LEAST_S = 1.5  # what is seen for less nobody can tell
 WITHIN_S, ABSENT_S, OFTEN, OFTEN_S = 60, 300, 2, 600
 RULES_PER_KIND = 5
@@ -48,6 +53,17 @@ PAIRS = 20  # rules with `while`, which seldom come true
 
 T = TypeVar("T")
 Times = list[tuple[float, float]]
+
+
+class Raised(NamedTuple):
+    """An alert, whose onset lies in [first_s, last_s]."""
+
+    first_s: float
+    last_s: float
+    end_s: float
+
+    def begins_with(self, true: tuple[float, float]) -> bool:
+        return self.first_s <= true[0] + LATE_S and true[0] - EARLY_S <= self.last_s
 
 
 class Asked(NamedTuple):
@@ -66,7 +82,6 @@ class Tally:
     rules: int = 0
     right: int = 0
     alerts: int = 0
-    found: int = 0
     true: int = 0
     duplicates: int = 0
     missed_by_notes: int = 0
@@ -84,32 +99,30 @@ class Tally:
             setattr(total, name, sum((getattr(one, name) for one in tallies), start=start))
         return total
 
-    def add(self, asked: Asked, alerts: Times, noted_s: Sequence[Times] = ()) -> None:
+    def add(self, asked: Asked, raised: Sequence[Raised], noted_s: Sequence[Times] = ()) -> None:
         """Count the alerts of a rule. `noted_s`: when notes tell of each of its claims."""
-        hits = [[one for one in alerts if overlap(one, true)] for true in asked.true_s]
-        right = [one for one in alerts if any(overlap(one, true) for true in asked.true_s)]
-        alerts = [
+        found = pairs(asked.true_s, raised)
+        missed = [true for true in asked.true_s if true not in found]
+        wrong = [
             one
-            for one in alerts
-            if one in right or not any(overlap(one, brief) for brief in asked.brief_s)
+            for one in raised
+            if one not in found.values()
+            and not any(one.begins_with(brief) for brief in asked.brief_s)
         ]
-        nearest = Counter(
-            max(asked.true_s, key=lambda true, one=one: in_common(one, true)) for one in right
-        )
         self.rules += 1
-        self.alerts += len(alerts)
-        self.right += len(right)
+        self.alerts += len(found) + len(wrong)
+        self.right += len(found)
         self.true += len(asked.true_s)
-        self.found += sum(bool(some) for some in hits)
-        self.duplicates += sum(count - 1 for count in nearest.values())
-        self.missed_by_notes += sum(
-            not some and not all(any(overlap(one, true) for one in times) for times in noted_s)
-            for true, some in zip(asked.true_s, hits, strict=True)
+        self.duplicates += sum(
+            any(one.first_s < end_s and start_s < one.end_s for start_s, end_s in found)
+            for one in wrong
         )
-        if len(right) < len(alerts) or not all(hits):
-            missed = sum(not some for some in hits)
-            invented = len(alerts) - len(right)
-            self.wrong.append(f"{asked.sentence}: {missed} missed, {invented} invented")
+        self.missed_by_notes += sum(
+            not all(any(overlap(one, true) for one in times) for times in noted_s)
+            for true in missed
+        )
+        if wrong or missed:
+            self.wrong.append(f"{asked.sentence}: {len(missed)} missed, {len(wrong)} invented")
 
     def shown(self) -> dict[str, Any]:
         return {
@@ -119,7 +132,7 @@ class Tally:
             "precision": share([True] * self.right + [False] * (self.alerts - self.right))
             if self.alerts
             else None,
-            "recall": share([True] * self.found + [False] * (self.true - self.found))
+            "recall": share([True] * self.right + [False] * (self.true - self.right))
             if self.true
             else None,
             "false_alarms_a_day_of_a_rule": round(
@@ -127,7 +140,7 @@ class Tally:
             )
             if self.watched_s
             else None,
-            "duplicates_per_found": round(self.duplicates / max(1, self.found), 3),
+            "duplicates_per_found": round(self.duplicates / max(1, self.right), 3),
             "missed_by_notes": self.missed_by_notes,
             "judgements_per_clip": round(self.judgements / max(1, self.clips), 4),
             "seconds": round(self.seconds, 1),
@@ -135,12 +148,20 @@ class Tally:
         }
 
 
+def pairs(true_s: Times, raised: Iterable[Raised]) -> dict[tuple[float, float], Raised]:
+    """Which alert found which true time: of those that may have, the first that found no other."""
+    left = sorted(raised)
+    found: dict[tuple[float, float], Raised] = {}
+    for true in sorted(true_s):
+        one = next((one for one in left if one.begins_with(true)), None)
+        if one is not None:
+            left.remove(one)
+            found[true] = one
+    return found
+
+
 def overlap(one: tuple[float, float], other: tuple[float, float]) -> bool:
     return one[0] < other[1] + SLACK_S and other[0] < one[1] + SLACK_S
-
-
-def in_common(one: tuple[float, float], other: tuple[float, float]) -> float:
-    return min(one[1], other[1]) - max(one[0], other[0])
 
 
 def rules_of(timeline: Timeline) -> Iterator[Asked]:
@@ -150,12 +171,13 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
     partial = most_common(Event(one.event.action, one.event.kind) for one in seen)
     for kind, events in (("shown", full), ("shown, in part", partial)):
         for event in events:
-            yield Asked(kind, event.plan_text, times_of(timeline, event))
+            yield Asked(kind, event.plan_text, going_on(times_of(timeline, event)))
     begins = most_common(one.event for one in seen if one.event.action in OPPOSITES)
     for event in begins:
         after = Event(OPPOSITES[event.action], event.kind, event.colour)
         sentence = f'"{event.plan_text}" then "{after.plan_text}" within {WITHIN_S}s'
-        yield Asked("then", sentence, followed(timeline.of(event), timeline.of(after)))
+        pairs_s = followed(timeline.of(event), timeline.of(after))
+        yield Asked("then", sentence, going_on(pairs_s))
     for event in partial:
         sentence = f'absent "{event.plan_text}" for {ABSENT_S}s'
         yield Asked("absent", sentence, absences(times_of(timeline, event), timeline.duration_s))
@@ -168,8 +190,8 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
             for b in timeline.of(other)
             if min(a.end_s, b.end_s) > max(a.start_s, b.start_s)
         ]
-        true_s = [both for both in both_s if both[1] - both[0] >= LEAST_S]
-        brief_s = [both for both in both_s if both not in true_s]
+        true_s = going_on(both for both in both_s if both[1] - both[0] >= LEAST_S)
+        brief_s = [both for both in both_s if both[1] - both[0] < LEAST_S]
         yield Asked("while", f'"{one.plan_text}" while "{other.plan_text}"', true_s, brief_s)
 
 
@@ -185,6 +207,17 @@ def times_of(timeline: Timeline, event: Event) -> Times:
     ]
 
 
+def going_on(times_s: Iterable[tuple[float, float]]) -> Times:
+    """The same times, those joined between which less than a clip lies."""
+    joined: Times = []
+    for start_s, end_s in sorted(times_s):
+        if joined and start_s - joined[-1][1] < CLIP_S:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], end_s))
+        else:
+            joined.append((start_s, end_s))
+    return joined
+
+
 def followed(firsts: Sequence[Moment], seconds: Sequence[Moment]) -> Times:
     """From each first to the second that begins next, if it does within the time."""
     found: Times = []
@@ -197,25 +230,22 @@ def followed(firsts: Sequence[Moment], seconds: Sequence[Moment]) -> Times:
 
 
 def absences(times_s: Times, duration_s: float) -> Times:
+    """From the end of what is missed then: that is how far back an alert of it goes."""
     bounds = [(0.0, 0.0), *sorted(times_s), (duration_s, duration_s)]
-    return [
-        (one[1] + ABSENT_S, other[0])
-        for one, other in pairwise(bounds)
-        if other[0] - one[1] >= ABSENT_S
-    ]
+    return [(one[1], other[0]) for one, other in pairwise(bounds) if other[0] - one[1] >= ABSENT_S]
 
 
 def often(times_s: Times) -> Times:
-    """From when one more than `OFTEN` began within the time, joined."""
+    """From when more than `OFTEN` began within the time, until less than half as many did."""
     starts_s = sorted(start_s for start_s, _ in times_s)
+    least = math.ceil(KEPT_SHARE * (OFTEN + 1))
     found: Times = []
-    for first_s, last_s in zip(starts_s, starts_s[OFTEN:], strict=False):
-        if last_s - first_s > OFTEN_S:
-            continue
-        if found and last_s <= found[-1][1]:
-            found[-1] = (found[-1][0], first_s + OFTEN_S)
-        else:
-            found.append((last_s, first_s + OFTEN_S))
+    for number, start_s in enumerate(starts_s):
+        goes_on = bool(found) and start_s <= found[-1][1]
+        is_too_many = number >= OFTEN and start_s - starts_s[number - OFTEN] <= OFTEN_S
+        if goes_on or is_too_many:
+            since_s = found.pop()[0] if goes_on else start_s
+            found.append((since_s, starts_s[number - least + 1] + OFTEN_S))
     return found
 
 
@@ -231,13 +261,10 @@ def at_once(seen: Sequence[Moment]) -> Iterator[tuple[Event, Event]]:
                 )
 
 
-def raised_by_words(stores: Stores, sentence: str) -> Times:
-    """The baseline: one alert for each clip whose caption says so."""
-    return [
-        (note.span.start_ns / NS_PER_S, note.span.end_ns / NS_PER_S)
-        for note in stores.record.clips()
-        if matches(sentence, note.text)
-    ]
+def raised_by_words(stores: Stores, sentence: str) -> list[Raised]:
+    """The baseline: one alert for each clip whose caption says so, and those after it."""
+    told = [seconds_of(n.span) for n in stores.record.clips() if matches(sentence, n.text)]
+    return [Raised(start_s, start_s + CLIP_S, end_s) for start_s, end_s in going_on(told)]
 
 
 def noted_s(stores: Stores, rule: Rule) -> list[Times]:
@@ -261,7 +288,8 @@ def examine(stores: Stores, judge: Judge, timeline: Timeline) -> dict[str, objec
         tried = back_test(rule, stores.record, judge, everything)
         tally = ours.setdefault(asked.kind, Tally())
         noted = noted_s(stores, rule)
-        tally.add(asked, [seconds_of(alert.span) for alert in tried.alerts], noted)
+        spans_s = [seconds_of(alert.span) for alert in tried.alerts]
+        tally.add(asked, [Raised(start_s, start_s, end_s) for start_s, end_s in spans_s], noted)
         tally.judgements += tried.judgements
         tally.clips += tried.clips
         tally.watched_s += tried.watched_s

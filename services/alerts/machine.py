@@ -13,6 +13,7 @@ the alert, which goes on under the same id, or takes it back.
 Knows no model, no record, no bus and no clock.
 """
 
+import math
 from datetime import datetime
 from functools import reduce
 from itertools import chain, product
@@ -23,7 +24,9 @@ from services.alerts.watch import Early, Held, Look, Seen, Sighting, Step, Watch
 from streaming.messages import NS_PER_S, Alert, AlertEnd, AlertState, Span, wall_time
 
 KEPT_SHARE = 0.5
-"""Hysteresis: what is shown goes on being shown down to this share of the threshold."""
+"""Hysteresis: what is shown goes on being shown down to this share of the threshold.
+
+And too many are too many down to this share of what would be too many."""
 JOINED_NS = NS_PER_S  # sightings that are no further apart are one
 UPDATE_EVERY_NS = 60 * NS_PER_S  # of media time: for what goes on for long
 MOST_CLIPS = 8  # named as evidence
@@ -180,8 +183,9 @@ def _follows(first: Sighting, one: Sighting) -> bool:
 def _counted(
     watch: Watch, look: Look, at_least: float, condition: MoreThan, *, told_until_ns: int
 ) -> tuple[Watch, Held | None]:
-    """From when one more began than is allowed, for as long as they all lie within the time.
+    """From when one more began than is allowed, until less than half as many lie within the time.
 
+    Hysteresis: one that was not seen in between would else end what goes on, and begin it again.
     Sightings that touch are one; those count that began in time before the clip's end.
     """
     count, within_ns = condition.count, condition.within_ns
@@ -191,7 +195,8 @@ def _counted(
             starts_ns = (*starts_ns, one.start_ns)[-count - 1 :]
         last_end_ns = max(last_end_ns, one.end_ns)
     watch = watch.model_copy(update={"starts_ns": starts_ns, "last_end_ns": last_end_ns})
-    if len(starts_ns) <= count or starts_ns[0] < look.span.end_ns - within_ns:
+    needed = math.ceil((count + 1) * (KEPT_SHARE if watch.alert else 1))
+    if len(starts_ns) < needed or starts_ns[-needed] < look.span.end_ns - within_ns:
         return watch, None
     if watch.alert is None and starts_ns[-1] < told_until_ns:
         return watch, None  # all of them were seen when an alert told of them, which a gap ended
