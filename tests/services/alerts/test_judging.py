@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from memory.values import Vector
 from models.engine import ClipTokens
 from models.errors import RequestRefused
 from services.alerts.backtest import back_test
 from services.alerts.conditions import claims_of
-from services.alerts.judging import Judge
+from services.alerts.judging import Judge, Outcome
 from services.alerts.machine import step
 from services.alerts.rules import THRESHOLD
 from services.alerts.watch import Look, Step, Watch
@@ -16,7 +19,7 @@ from services.looking import readable_tokens
 from services.wiring import Stores
 from streaming.messages import AlertState, NotedEvent
 from tests.services.alerts.test_service import everything, judge_of, rule
-from tests.services.scripted_engine import ScriptedEngine
+from tests.services.scripted_engine import WIDTH, ScriptedEngine
 
 
 @pytest.mark.parametrize("at_once", [2, 3])
@@ -105,6 +108,33 @@ def test_of_two_claims_at_once_only_what_can_meet_is_judged(
         done = step(each, each.condition, done.watch, look)
         told += sum(alert.state is AlertState.NEW for alert in done.alerts)
     assert told == raised, "as if each claim had been judged"
+
+
+class Embedding(ScriptedEngine):
+    """Its claims have a vector that is given."""
+
+    def __init__(self, vector: Vector) -> None:
+        super().__init__()
+        self._given = vector
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.stack([self._given for _ in texts])
+
+
+@pytest.mark.parametrize(
+    ("reads", "looks", "judgements"), [(0.39, 0.24, 0), (0.41, 0.0, 1), (0.0, 0.26, 1)]
+)
+def test_what_no_note_tells_of_is_judged_where_it_resembles(
+    stores: Stores, reads: float, looks: float, judgements: int
+) -> None:
+    note, (text, picture) = stores.record.clips()[0], np.eye(WIDTH, dtype=np.float32)[:2]
+    stores.record.put_clip(note, text_vector=text, visual_vector=picture)
+    engine = Embedding(reads * text + looks * picture)
+    judge = Judge(engine=engine, record=stores.record, tokens=stores.tokens)
+
+    judge.looks([note], ["a heron lands"])
+
+    assert judge.count_of[Outcome.JUDGED] == judgements
 
 
 class Undecided(ScriptedEngine):
