@@ -43,9 +43,9 @@ def renote(
 ) -> None:
     """Have the model that serves write the notes of older clips anew, from their stored tokens.
 
-    Until then clips that other weights remembered are found by their words alone. Nothing is
-    decoded again; what people said stays. It works beside services, whose live work goes first, and
-    goes on where it was stopped.
+    Until then clips that other weights remembered are found by their words alone. Footage is
+    decoded again where tokens are gone, or of another encoder; what people said stays. It works
+    beside services, whose live work goes first, and goes on where it was stopped.
 
     Exit codes: 0 all is written by these weights, 1 some of it stays as it was, 3 nothing of that
     time is remembered, 5 another one is at it.

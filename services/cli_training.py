@@ -211,10 +211,9 @@ def show_promotion(tools: Tools, told: dict[str, Any], services: list[ToldWeight
     for measure, gain in told.get("gains", {}).items():
         by = f"{gain['value']:+.3f} [{gain['low']:+.3f}, {gain['high']:+.3f}]"
         tools.out.print(f"  {measure:24} {by}", markup=False, highlight=False)
+    tools.out.print("older clips are found by their words alone, until: longwatch renote")
     if not told.get("reads_stored_tokens", True):
-        tools.out.print("it cannot look again at what was remembered before")
-    else:
-        tools.out.print("older clips are found by their words alone, until: longwatch renote")
+        tools.out.print("it reads no tokens that are stored, so that decodes their footage again")
     for one in services:
         now = f"{one.service}: {one.model_id}"
         said = f"{now} goes on serving: {one.refused}" if one.refused else now

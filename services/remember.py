@@ -41,6 +41,7 @@ from streaming.messages import (
     StreamGap,
     clip_id_of,
 )
+from streaming.unit_decoder import Frame
 
 PROBE = "What happened?"
 
@@ -182,6 +183,24 @@ class Rememberer:
         with self._tracing(old.clip_id, old.span, ()):
             tokens = self.describer.stored(old.clip_id)
             self._put_note(self._seen_in(seen_of(old), tokens), self.describer.words)
+
+    def see_again(self, old: ClipNote, frames: Sequence[Frame]) -> None:
+        """The same for a clip whose tokens cannot be read, from its pictures: at least one.
+
+        Its tokens are those of this model from then on, also where its note cannot be written.
+
+        Raises:
+            UnusableFrames, BudgetTooLarge: all is as it was.
+            SpanForgotten, UnknownStream, UnparsableReply, PromptTooLong, ModelServerError
+        """
+        clip = CollectedClip(old.span, tuple(frames), needs_offset=0, thinned=old.thinned)
+        with self._tracing(old.clip_id, old.span, ()):
+            seen = self._see(old.clip_id, clip, old.epoch_at)
+            try:
+                self._put_note(seen, self.describer.words)
+            except (SpanForgotten, UnknownStream):
+                self._tokens.delete(old.clip_id)
+                raise
 
     def _read_again(self, seen: SeenClip) -> SeenClip:
         """A clip that waited, as the model that serves by now sees it."""

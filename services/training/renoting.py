@@ -1,8 +1,9 @@
 """Have the weights that serve write the notes of older clips anew, from their stored tokens.
 
-Nothing is decoded or encoded again. Each clip's note, events and vectors change in one act, in
-order of time, since a note is told the ones before it. What a note was written by stands in it, so
-a run that was stopped goes on by itself, and one that is repeated changes nothing.
+Where these are gone, or another encoder made them, the footage is decoded and encoded again. Each
+clip's note, events and vectors change in one act, in order of time, since a note is told the ones
+before it. What a note was written by stands in it, so a run that was stopped goes on by itself, and
+one that is repeated changes nothing.
 
 What cannot be written anew stays as it was, and is counted: nobody's words get lost.
 """
@@ -20,18 +21,29 @@ from memory.errors import (
     UnknownStream,
 )
 from memory.record import Record
-from models.errors import ModelServerFailed, PromptTooLong, RequestRefused, UnparsableReply
+from models.errors import (
+    BudgetTooLarge,
+    ModelServerFailed,
+    PromptTooLong,
+    RequestRefused,
+    UnparsableReply,
+    UnusableFrames,
+)
 from services.actions import Action, action_for
+from services.analyse import policy_of
 from services.console import OURS
 from services.locks import Service
 from services.patient import MOST_FAILURES
 from services.remember import Rememberer
 from services.told_weights import WeightsBook
+from services.training.errors import ClipUnusable
+from services.training.media import Sampler
 from services.weights import Weights
 from services.wiring import Stores, WatchingEngine
 from services.worker import FIRST_WAIT_S, LONGEST_WAIT_S
 from streaming.bus import Bus, lag
 from streaming.messages import NS_PER_S, TOPIC_CLIPS, TOPIC_SEGMENTS, ClipNote, Span
+from streaming.unit_decoder import Frame
 
 READ_NS = 600 * NS_PER_S  # of notes at a time
 WAIT_S = 0.2  # for live work
@@ -39,9 +51,9 @@ LIVE = ((TOPIC_SEGMENTS, Service.ANALYSE), (TOPIC_CLIPS, Service.ALERTS))
 """Whose work goes first, and the topic that it comes from."""
 
 LEFT: dict[type[Exception], str] = {
-    TokensMissing: "its tokens are gone",
-    DamagedTokens: "its tokens are damaged",
-    ForeignTokens: "another encoder made its tokens",
+    ClipUnusable: "its tokens cannot be read, and its footage is gone",
+    UnusableFrames: "its pictures cannot be encoded",
+    BudgetTooLarge: "its pictures cannot be encoded",
     UnparsableReply: "its new note cannot be read",
     PromptTooLong: "its new note takes too long a prompt",
     RequestRefused: "the model's server refuses it",
@@ -135,11 +147,24 @@ class Renoting:
             engine=engine, record=self.stores.record, tokens=self.stores.tokens, bus=self.bus
         )
         try:
-            rememberer.rewrite(note)
+            try:
+                rememberer.rewrite(note)
+            except (TokensMissing, DamagedTokens, ForeignTokens):
+                rememberer.see_again(note, self._frames_of(note, engine))
         except tuple(LEFT) as error:
             done.leave(LEFT[type(error)])
         else:
             done.rewritten += 1
+
+    def _frames_of(self, note: ClipNote, engine: WatchingEngine) -> Sequence[Frame]:
+        """
+        Raises:
+            ClipUnusable
+        """
+        frames = Sampler(self.stores, policy_of(engine.layout)).frames_of(note.span)
+        if not frames:
+            raise ClipUnusable(note.clip_id, reason="none of its footage is stored any more")
+        return frames
 
     def _wait_for_live_work(self, stop: threading.Event) -> None:
         while not stop.is_set() and any(self._is_behind(*work) for work in LIVE):

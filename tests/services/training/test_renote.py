@@ -94,6 +94,30 @@ def test_it_comes_to_what_the_new_weights_would_have_remembered(
         assert stores.record.mark().revision == revision
 
 
+def test_what_another_encoder_saw_is_looked_at_again(
+    bare: Settings, tmp_path: Path, light_film: Path
+) -> None:
+    def another() -> LeadIn:
+        engine = LeadIn(B)
+        engine.encoder_id = "another"
+        return engine
+
+    remembered_by(another(), bare, light_film)
+    older = load_settings(data=tmp_path / "older")
+    remembered_by(LeadIn(A), older, light_film)
+    with opened(older) as stores:
+        stores.tokens.delete(stores.record.clips()[3].clip_id)
+
+    assert renoted(older, another())["rewritten"] == 5
+    assert memory_of(older) == memory_of(bare)
+    with opened(older) as stores:
+        for note in stores.record.clips():
+            stored = stores.tokens.get(
+                note.clip_id, layout_id=note.layout_id, encoder_id=note.encoder_id
+            )
+            assert stored.encoder_id == "another"
+
+
 def going(
     stores: Stores, bus: Any, load: Any, book: WeightsBook | None = None
 ) -> tuple[Renoting, Weights[None]]:
@@ -168,15 +192,15 @@ def test_what_cannot_be_written_anew_keeps_its_words(settings: Settings) -> None
         before = dump(stores.record)
         first = stores.record.clips()[0].clip_id
         stores.tokens.delete(first)
+    shutil.rmtree(settings.footage)
 
     result = run(settings, "renote", "--json", tools=tools_with(settings, Mute(B)))
     assert result.exit_code == 1
-    left = {"its tokens are gone": 1, "its new note cannot be read": 4}
-    assert as_json(result)["left"] == left
+    gone = "its tokens cannot be read, and its footage is gone"
+    assert as_json(result)["left"] == {gone: 1, "its new note cannot be read": 4}
     foreign = Signing(B)
     foreign.encoder_id = "another"
-    left = {"its tokens are gone": 1, "another encoder made its tokens": 4}
-    assert renoted(settings, foreign)["left"] == left
+    assert renoted(settings, foreign)["left"] == {gone: 5}
     foreign.layout_id = "another"
     assert renoted(settings, foreign)["left"] == {"another layout cut it": 5}
     assert memory_of(settings) == before
