@@ -124,7 +124,7 @@ class Loop:
         return Shown(new_before, new_after, known_before, known_after, seconds)
 
     def _rendered(self) -> dict[str, Path]:
-        self._say("Rendering footage, some of it with cows, and some who fly")
+        self._say("Rendering footage, some of it with cows, and machines that burn")
         films: dict[str, Path] = {}
         for name, script in (self._taught | {ASKED: self._footage.asked}).items():
             films[name] = self._folder / f"{name}.mp4"

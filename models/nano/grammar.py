@@ -105,7 +105,7 @@ VERBS: dict[str, tuple[Verb, ...]] = {
             "pass by|passes by|passed by|passed by|passing by|passing of|passings of",
             "go across|goes across|went across|gone across|going across|crossing of|crossings of",
         ),
-        "flies": ("fly|flies|flew|flown|flying|flight of|flights of",),
+        "burns": ("burn|burns|burned|burned|burning|burning of|burnings of",),
         "enters": (
             "enter|enters|entered|entered|entering|entering of|entries of",
             "come in|comes in|came in|come in|coming in|arrival of|arrivals of",

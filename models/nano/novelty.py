@@ -1,4 +1,4 @@
-"""What longwatch-nano has never seen: cows, and subjects other than drones that fly.
+"""What longwatch-nano has never seen: cows, and machines that burn.
 
 Footage of them, what a person would say who watches it, and questions about it, to show that the
 model learns a new kind of subject and a new event from a few dozen clips. No script of training or
@@ -28,10 +28,11 @@ from models.nano.world import (
 
 SEED = 85_000_001
 """Far from every seed of training, of examinations and of the demonstration."""
-KIND, ACTION = "cow", "flies"
-COWS, FLIGHTS = 0.5, 0.4  # how many of those who pass are cows, and how many of all these fly
+KIND, ACTION = "cow", "burns"
+COWS, FIRES = 0.5, 0.3  # how many of those who pass are cows, and how many burn
+MACHINES = ("car", "truck", "robot")
 TAUGHT_GAP_S, ASKED_GAP_S = 2.0, 25.0  # between two in the street
-PLACES = 8
+PLACES = 32
 """Where clips are labelled: what is seen in one light only is not known in another."""
 ROUNDS = 60  # of questions, of which those are taken that fit
 
@@ -69,7 +70,7 @@ def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
 
 
 def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
-    """A script in whose street are cows, and over it some that fly, cows and others."""
+    """A script in whose street are cows, and machines that burn."""
     script = write_script(seed, duration_s=duration_s)
     rng = np.random.default_rng((seed, 1))
     drawn = draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
@@ -79,8 +80,12 @@ def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
 
 
 def _novel(rng: np.random.Generator, one: Passage) -> Passage:
-    kind = KIND if rng.random() < COWS else one.kind
-    return replace(one, kind=kind, lane="sky" if rng.random() < FLIGHTS else "street")
+    chance = rng.random()
+    if chance < COWS:
+        return replace(one, kind=KIND)
+    if chance < COWS + FIRES:
+        return replace(one, kind=str(rng.choice(MACHINES)), burns=True)
+    return one
 
 
 def said_of(script: Script) -> Iterator[Said]:

@@ -19,6 +19,7 @@ RGB_OF = {
 }
 DARK, SKIN, METAL, BOX_RGB = (28, 28, 30), (205, 160, 130), (110, 112, 118), (176, 106, 40)
 TAPE_RGB = (120, 66, 20)
+FLAME_RGB, EMBER_RGB = (255, 112, 12), (255, 226, 96)
 SUPERSAMPLING = 4
 BODY = None
 """Stands for the subject's own colour."""
@@ -80,6 +81,10 @@ PARTS: dict[str, tuple[Part, ...]] = {
         ("oval", 0.70, 0.12, 1.0, 0.50, BODY),
         *(("box", x, 0.0, x + 0.05, 0.16, METAL) for x in (0.75, 0.90)),
         *(("box", x, 0.66, x + 0.10, 1.0, BODY) for x in (0.10, 0.24, 0.56, 0.68)),
+    ),
+    "fire": (
+        *(("oval", x, y, x + 0.40, 1.0, FLAME_RGB) for x, y in ((0.0, 0.36), (0.30, 0.0), (0.60, 0.24))),
+        *(("oval", x, y, x + 0.22, 1.0, EMBER_RGB) for x, y in ((0.10, 0.60), (0.40, 0.40), (0.68, 0.56))),
     ),
     "box": (
         ("box", 0.0, 0.0, 1.0, 1.0, BODY),

@@ -75,7 +75,7 @@ class Visit:
 class Passage:
     """One subject crossing the street or the sky.
 
-    Others than drones fly there, which none does but in `models.nano.novelty`.
+    It may burn all the while, which none does but in `models.nano.novelty`.
     """
 
     kind: str
@@ -83,6 +83,7 @@ class Passage:
     lane: Literal["street", "sky"]
     rightwards: bool
     span_s: tuple[float, float]
+    burns: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def write_script(seed: int, *, duration_s: float, pace: float = 1.0) -> Script:
     lamp = _switchings(rng, end_s, mean_gap_s=130 / pace)
     shifted = (
         tuple(_shift_visit(visit) for visit in visits),
-        tuple(Passage(p.kind, p.colour, p.lane, p.rightwards, _shift(p.span_s)) for p in passages),
+        tuple(replace(p, span_s=_shift(p.span_s)) for p in passages),
         tuple(Switching(_shift(s.span_s), s.on) for s in gate),
         tuple(Switching(_shift(s.span_s), s.on) for s in lamp),
     )
@@ -289,8 +290,7 @@ def _happenings(
         if visit.pick_up_s:
             yield _happening(visit.pick_up_s, subject, "picks up the box")
     for passage in passages:
-        is_flight = passage.lane == "sky" and passage.kind not in SKY_KINDS
-        action = "flies" if is_flight else "crosses"
+        action = "burns" if passage.burns else "crosses"
         yield _happening(passage.span_s, f"the {passage.colour} {passage.kind}", action)
     for switching in gate:
         yield _happening(switching.span_s, "the gate", "opens" if switching.on else "closes")
