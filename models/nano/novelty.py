@@ -32,8 +32,8 @@ KIND, ACTION = "cow", "burns"
 COWS, FIRES = 0.5, 0.3  # how many of those who pass are cows, and how many burn
 MACHINES = ("car", "truck", "robot")
 TAUGHT_GAP_S, ASKED_GAP_S = 2.0, 25.0  # between two in the street
-PLACES = 32
-"""Where clips are labelled: what is seen in one light only is not known in another."""
+PLACES = 64
+"""Where clips are labelled, at most: what is seen in few places is learnt by heart with them."""
 ROUNDS = 60  # of questions, of which those are taken that fit
 
 
@@ -56,14 +56,15 @@ class Said:
 
 def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
     """Footage with so many clips to label, of all places, and so many minutes to ask about."""
+    places = min(PLACES, clips)
     return Footage(
         tuple(
             novel_script(
                 seed + 3 + place,
-                duration_s=round(clips / PLACES) * LAYOUT.clip_length_s,
+                duration_s=round(clips / places) * LAYOUT.clip_length_s,
                 mean_gap_s=TAUGHT_GAP_S,
             )
-            for place in range(PLACES)
+            for place in range(places)
         ),
         novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S),
     )
