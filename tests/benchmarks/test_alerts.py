@@ -40,8 +40,7 @@ def test_an_alert_counts_to_one_true_time_and_to_none_that_is_too_short() -> Non
 def test_what_notes_have_missed_no_rule_finds() -> None:
     tally = Tally()
     both = Asked("while", "a", [(10, 14), (50, 54), (90, 94)])
-    noted_s = [[(9, 15), (51, 55), (90, 94)], [(10, 14), (91, 93)]]
-    tally.add(both, raised((10, 14)), noted_s)
+    tally.add(both, raised((10, 14)), [[(9, 15), (51, 55), (90, 94)], [(10, 14), (91, 93)]])
     tally.add(Asked("absent", "a", [(10, 14)]), [])
 
     assert (tally.right, tally.true, tally.missed_by_notes) == (1, 4, 1)
