@@ -108,7 +108,7 @@ def train(  # noqa: PLR0913 - the options of a command
         list[str] | None,
         typer.Option(
             metavar="|".join(get_args(ExampleTask)),
-            help="Only examples of this task; may be given repeatedly. Default: all.",
+            help="Only the set's examples of this task; may be given repeatedly. Default: all.",
         ),
     ] = None,
     save_every: Annotated[

@@ -55,8 +55,9 @@ T = TypeVar("T")
 class Learning:
     """What is learnt, and where the result goes.
 
-    `tasks` are those of the examples, and `shows` what these show, beside text; None: all. With
-    `devices`, their processes learn together, and the first of them reads and writes the run.
+    `tasks` are those of the set's examples, not of what is replayed, and `shows` what all of them
+    show, beside text; None: all. With `devices`, their processes learn together, and the first of
+    them reads and writes the run.
     """
 
     folder: Path
@@ -209,7 +210,9 @@ def usable(
     learning: Learning,
 ) -> Source:
     """What is learnt from of a set: what can still be shown, and fits into the model's context."""
-    examples = [one for one in read_examples(folder / TRAIN) if _is_wanted(one, learning)]
+    tasks = learning.tasks if folder == learning.folder else None
+    found = read_examples(folder / TRAIN)
+    examples = [one for one in found if _is_wanted(one, learning, tasks)]
     for name in dict.fromkeys(one.file for one in examples if one.file is not None):
         if not (folder / name).is_file():
             raise ClipUnusable(name, reason=f"{folder / name} is not there")
@@ -227,9 +230,9 @@ def usable(
     return Source(media, kept, len(examples) - len(kept))
 
 
-def _is_wanted(example: Example, learning: Learning) -> bool:
+def _is_wanted(example: Example, learning: Learning, tasks: Collection[str] | None) -> bool:
     """Whether it is of the tasks and shows what is to be shown; a projector learns of no text."""
-    if learning.tasks is not None and example.task not in learning.tasks:
+    if tasks is not None and example.task not in tasks:
         return False
     if example.shown == "text":
         return learning.tuning.stage is not StageName.ALIGN

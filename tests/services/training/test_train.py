@@ -13,7 +13,11 @@ import pytest
 from typer.testing import Result
 
 from memory.datasets import HELD_OUT, TRAIN
+from models.finetune import Tuning
+from models.stages import StageName
+from models.transformers_engine import TransformersEngine
 from services.settings import Settings
+from services.training.learning import Learning, sources_of
 from services.wiring import opened
 from streaming.messages import Span
 from tests.conftest import ROOT
@@ -84,6 +88,19 @@ def test_some_tasks_of_a_set_are_learnt(taught: Settings, tmp_path: Path) -> Non
     assert refused.exit_code == 2
     assert "sing" in refused.stderr
     assert not (tmp_path / "none").exists()
+
+
+def test_what_is_replayed_is_replayed_whole(taught: Settings, tmp_path: Path) -> None:
+    own, before = taught.data.parent / "set", tmp_path / "before"
+    shutil.copytree(own, before)
+    tuning = Tuning(StageName.INSTRUCT, num_steps=1, batch_size=1, seed=0)
+    learning = Learning(own, (before,), tmp_path / "out", tuning, 1, ("note",))
+    with opened(taught) as stores:
+        sources = sources_of(TransformersEngine.load(taught.model), stores, learning)
+
+    learnt, replayed = ([one.task for one in source.examples] for source in sources)
+    assert set(learnt) == {"note"}
+    assert len(replayed) == len(examples(own)[0])
 
 
 def first_footage_lost(settings: Settings) -> Span:
