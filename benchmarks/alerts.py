@@ -171,7 +171,7 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
     partial = most_common(Event(one.event.action, one.event.kind) for one in seen)
     for kind, events in (("shown", full), ("shown, in part", partial)):
         for event in events:
-            yield Asked(kind, event.plan_text, going_on(times_of(timeline, event)))
+            yield asked_of(kind, event.plan_text, times_of(timeline, event))
     begins = most_common(one.event for one in seen if one.event.action in OPPOSITES)
     for event in begins:
         after = Event(OPPOSITES[event.action], event.kind, event.colour)
@@ -185,14 +185,18 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
         yield Asked("more than", sentence, often(times_of(timeline, event)))
     for one, other in most_common(at_once(seen), PAIRS):
         both_s = [
-            (max(a.start_s, b.start_s), min(a.end_s, b.end_s))
-            for a in timeline.of(one)
-            for b in timeline.of(other)
-            if min(a.end_s, b.end_s) > max(a.start_s, b.start_s)
+            (max(a[0], b[0]), min(a[1], b[1]))
+            for a in times_of(timeline, one)
+            for b in times_of(timeline, other)
+            if min(a[1], b[1]) > max(a[0], b[0])
         ]
-        true_s = going_on(both for both in both_s if both[1] - both[0] >= LEAST_S)
-        brief_s = [both for both in both_s if both[1] - both[0] < LEAST_S]
-        yield Asked("while", f'"{one.plan_text}" while "{other.plan_text}"', true_s, brief_s)
+        yield asked_of("while", f'"{one.plan_text}" while "{other.plan_text}"', both_s)
+
+
+def asked_of(kind: str, sentence: str, times_s: Times) -> Asked:
+    """A rule about what is true at times; what the footage shows of some may be too short."""
+    true_s = going_on(one for one in times_s if one[1] - one[0] >= LEAST_S)
+    return Asked(kind, sentence, true_s, [one for one in times_s if one[1] - one[0] < LEAST_S])
 
 
 def most_common(things: Iterable[T], number: int = RULES_PER_KIND) -> list[T]:

@@ -30,7 +30,7 @@ from models.engine import ClipTokens, Engine
 from services.alerts.watch import Look, Seen
 from services.looking import judgements, readable_tokens
 from services.metrics import Metrics
-from streaming.messages import ClipNote
+from streaming.messages import NS_PER_S, ClipNote
 
 READS_ALIKE, LOOKS_ALIKE = 0.4, 0.25
 """Cosines from which on a clip is judged, of its text and of its picture to the claim.
@@ -125,7 +125,8 @@ class Judge:
             for outcome in [Outcome.JUDGED] * one.judgements or [Outcome.PASSED_OVER]:
                 self._count(outcome)
         seen = tuple(one.seen for one in judged)
-        return Look(note.clip_id, note.span, note.epoch_at, seen)
+        saw_from_ns = note.span.start_ns - round(self._engine.lead_in_s * NS_PER_S)
+        return Look(note.clip_id, note.span, note.epoch_at, seen, saw_from_ns)
 
     def _each(self, do: Callable[[S], T], of: Sequence[S]) -> list[T]:
         if self._at_once == 1 or len(of) <= 1:

@@ -14,7 +14,6 @@ Knows no model, no record, no bus and no clock.
 """
 
 import math
-from datetime import datetime
 from functools import reduce
 from itertools import chain, product
 
@@ -112,7 +111,7 @@ def _shown(seen: Seen, look: Look, at_least: float) -> Held | None:
     if not found:
         return None
     start_ns, end_ns = found[0].start_ns, max(one.end_ns for one in found)
-    return Held(start_ns, end_ns, seen.probability, (look.clip_id,))
+    return Held(start_ns, end_ns, seen.probability, (look.clip_id,), found[0].end_ns)
 
 
 def _at_once(watch: Watch, look: Look, at_least: float) -> tuple[Watch, Held | None]:
@@ -222,7 +221,7 @@ def _told(rule: Rule, watch: Watch, held: Held | None, look: Look) -> Step:
     if held is None:
         return _ended(rule, watch.model_copy(update={"pending": None}), AlertEnd.OVER)
     if watch.alert is not None:
-        return _gone_on(watch, watch.alert, held, look.epoch_at)
+        return _gone_on(watch, watch.alert, held, look)
     if held.end_ns <= watch.quiet_until_ns:
         return Step(watch)
     pending = held if watch.pending is None else _joined(watch.pending, held)
@@ -232,6 +231,7 @@ def _told(rule: Rule, watch: Watch, held: Held | None, look: Look) -> Step:
     if early and early.clip_start_ns == look.span.start_ns:
         alert, early = _confirmed(early.alert, alert), None
     begun = {"alert": alert, "told_ns": alert.span.end_ns, "pending": None, "early": early}
+    begun |= {"onset_end_ns": pending.onset_end_ns}
     return Step(watch.model_copy(update=begun), (alert,))
 
 
@@ -266,15 +266,17 @@ def _new(rule: Rule, look: Look, held: Held) -> Alert:
     )
 
 
-def _gone_on(watch: Watch, alert: Alert, held: Held, epoch_at: datetime) -> Step:
+def _gone_on(watch: Watch, alert: Alert, held: Held, look: Look) -> Step:
+    start_ns = held.start_ns if _saw_it_begin(watch, alert, held, look) else alert.span.start_ns
     end_ns = max(alert.span.end_ns, held.end_ns)
-    is_due = end_ns - watch.told_ns >= UPDATE_EVERY_NS
+    is_due = end_ns - watch.told_ns >= UPDATE_EVERY_NS or start_ns > alert.span.start_ns
     alert = alert.model_copy(
         update={
             "number": alert.number + is_due,
             "state": AlertState.UPDATE,
-            "span": alert.span.model_copy(update={"end_ns": end_ns}),
-            "end_at": wall_time(epoch_at, end_ns),
+            "span": alert.span.model_copy(update={"start_ns": start_ns, "end_ns": end_ns}),
+            "start_at": wall_time(look.epoch_at, start_ns),
+            "end_at": wall_time(look.epoch_at, end_ns),
             "probability": max(alert.probability, held.probability),
             "clip_ids": _first_clips(alert.clip_ids, held.clip_ids),
         }
@@ -282,6 +284,17 @@ def _gone_on(watch: Watch, alert: Alert, held: Held, epoch_at: datetime) -> Step
     if not is_due:
         return Step(watch.model_copy(update={"alert": alert}))
     return Step(watch.model_copy(update={"alert": alert, "told_ns": end_ns}), (alert,))
+
+
+def _saw_it_begin(watch: Watch, alert: Alert, held: Held, look: Look) -> bool:
+    """Whether this is what the clip before told of, and here it is seen from its beginning on.
+
+    Who saw but the first of it, late in a clip, knows less well when that was.
+    """
+    is_next = len(alert.clip_ids) == 1 and alert.span.end_ns <= look.span.start_ns
+    is_same = alert.span.start_ns < held.start_ns < watch.onset_end_ns
+    saw_from_ns = look.span.start_ns if look.saw_from_ns is None else look.saw_from_ns
+    return is_next and is_same and saw_from_ns < held.start_ns
 
 
 def _ended(rule: Rule, watch: Watch, why: AlertEnd) -> Step:
@@ -323,6 +336,7 @@ def _joined(one: Held, other: Held) -> Held:
         max(one.end_ns, other.end_ns),
         max(one.probability, other.probability),
         _first_clips(one.clip_ids, other.clip_ids),
+        min(one, other).onset_end_ns,
     )
 
 

@@ -16,12 +16,16 @@ class Seen(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What a clip shows of each claim of a rule."""
+    """What a clip shows of each claim of a rule.
+
+    `saw_from_ns` is from when on its note may tell; None: from the start of the clip.
+    """
 
     clip_id: str
     span: Span
     epoch_at: datetime
     seen: tuple[Seen, ...]
+    saw_from_ns: int | None = None
 
 
 class Sighting(NamedTuple):
@@ -40,12 +44,13 @@ class Sighting(NamedTuple):
 
 
 class Held(NamedTuple):
-    """The condition, fulfilled."""
+    """The condition, fulfilled; and until when what it began with was seen, where that counts."""
 
     start_ns: int
     end_ns: int
     probability: float
     clip_ids: tuple[str, ...]
+    onset_end_ns: int = 0
 
 
 class Early(NamedTuple):
@@ -66,6 +71,7 @@ class Watch(BaseModel):
                      (MoreThan)
     pending          fulfilled, and not yet for long enough
     alert            the alert that goes on; `told_ns` is how far its last message reached
+    onset_end_ns     until when what it began with was seen (Shown)
     quiet_until_ns   the end of the cool-down
     early            an alert that waits for the rest of its clip
     unsure_until_ns  until when nothing is raised early, after something was taken back
@@ -82,6 +88,7 @@ class Watch(BaseModel):
     pending: Held | None = None
     alert: Alert | None = None
     told_ns: int = 0
+    onset_end_ns: int = 0
     quiet_until_ns: int = 0
     early: Early | None = None
     unsure_until_ns: int = 0

@@ -2,7 +2,17 @@
 
 import pytest
 
-from benchmarks.alerts import ABSENT_S, OFTEN_S, Asked, Raised, Tally, absences, going_on, often
+from benchmarks.alerts import (
+    ABSENT_S,
+    OFTEN_S,
+    Asked,
+    Raised,
+    Tally,
+    absences,
+    asked_of,
+    going_on,
+    often,
+)
 
 
 def raised(*times_s: tuple[float, float]) -> list[Raised]:
@@ -75,3 +85,9 @@ def test_often_is_true_until_less_than_half_as_many_began() -> None:
 def test_what_is_true_again_within_a_clip_goes_on() -> None:
     assert going_on([(30, 34), (0, 9), (4, 6), (44.5, 50)]) == [(0, 9), (30, 34), (44.5, 50)]
     assert going_on([(0, 4), (13, 17)]) == [(0, 17)]
+
+
+def test_what_the_footage_shows_too_briefly_is_not_asked_for() -> None:
+    asked = asked_of("shown", "a", [(0.0, 0.4), (20.0, 24.0)])
+
+    assert (asked.true_s, asked.brief_s) == ([(20.0, 24.0)], [(0.0, 0.4)])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from services.alerts.machine import let_go, passed_over, raised_early, step
 from services.alerts.rules import Rule
 from services.alerts.watch import Look, Seen, Step, Watch
-from streaming.messages import NS_PER_S, Alert, AlertEnd, AlertState
+from streaming.messages import NS_PER_S, Alert, AlertEnd, AlertState, wall_time
+from tests.memory.notes import EPOCH_AT
 from tests.services.alerts.looks import CLIP_NS, followed, in_short, look, looks, rule
 
 S = NS_PER_S
@@ -348,3 +349,31 @@ def confirming(one: Alert, told: list[Alert]) -> AlertState:
     """The state of a message where the alert may have been raised early before."""
     was_early = any(first.is_early and first.alert_id == one.alert_id for first in told)
     return AlertState.UPDATE if was_early and one.state is AlertState.NEW else one.state
+
+
+def timed(number: int, *times_s: tuple[int, int], saw_from_s: int | None = None) -> Look:
+    times_ns = tuple((start_s * S, end_s * S) for start_s, end_s in times_s)
+    saw_from_ns = None if saw_from_s is None else saw_from_s * S
+    return look(number, [Seen(0.9, times_ns)])._replace(saw_from_ns=saw_from_ns)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ([(5, 10)], [(8, 13)], ["new 5-10", "update 8-13", "end 8-13"]),
+        ([(5, 10)], [(7, 13)], ["new 5-10", "end 5-13"]),  # cut where that clip's view begins
+        ([(8, 10)], [(8, 13)], ["new 8-10", "end 8-13"]),
+        ([(5, 10)], [(11, 13)], ["new 5-10", "end 5-13"]),
+        ([(2, 5), (7, 10)], [(8, 13)], ["new 2-10", "end 2-13"]),
+    ],
+)
+def test_who_saw_it_begin_says_when_it_began(
+    first: list[tuple[int, int]], second: list[tuple[int, int]], told: list[str]
+) -> None:
+    seen = [timed(0, *first), timed(1, *second, saw_from_s=7), look(2, [Seen(0.0)])]
+
+    messages = followed(rule("a fox"), seen)
+
+    assert in_short(messages) == told
+    last = messages[-1]
+    assert last.start_at == wall_time(EPOCH_AT, last.span.start_ns)
