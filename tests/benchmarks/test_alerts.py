@@ -91,3 +91,15 @@ def test_what_the_footage_shows_too_briefly_is_not_asked_for() -> None:
     asked = asked_of("shown", "a", [(0.0, 0.4), (20.0, 24.0)])
 
     assert (asked.true_s, asked.brief_s) == ([(20.0, 24.0)], [(0.0, 0.4)])
+
+
+def test_what_came_again_is_no_duplicate_where_it_is_told_of() -> None:
+    asked = asked_of("shown", "a", [(10.0, 14.0), (23.5, 27.0)])
+    assert (asked.true_s, asked.again_s) == ([(10.0, 27.0)], [(23.5, 27.0)])
+
+    once, twice = Tally(), Tally()
+    once.add(asked, raised((10, 14), (24, 27)))
+    twice.add(asked, raised((10, 14), (12, 16)))
+
+    assert (once.right, once.alerts, once.duplicates) == (1, 2, 0)
+    assert (twice.right, twice.alerts, twice.duplicates) == (1, 2, 1)
