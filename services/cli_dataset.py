@@ -134,6 +134,9 @@ def build(  # noqa: PLR0913 - the options of a command
     teacher_model: Annotated[
         str | None, typer.Option(metavar="NAME", help="What that server calls the model.")
     ] = None,
+    people_only: Annotated[
+        bool, typer.Option("--people-only", help="Only of clips that people labelled.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a data set of what is remembered: notes, claims and questions, and people's labels.
@@ -152,6 +155,8 @@ def build(  # noqa: PLR0913 - the options of a command
         opened(tools.settings) as stores,
         ExitStack() as stack,
     ):
+        if people_only and teacher is not None:
+            raise SettingsError("--people-only leaves nothing to a --teacher; give one of them")
         if given is not None:
             keep_given(tools, stores, given)
         spans = spans_of(stores, stream, since, until)
@@ -162,7 +167,9 @@ def build(  # noqa: PLR0913 - the options of a command
             stores,
             out,
             Wanted(
-                *(spans, hold_out, engine.layout, engine.model_id), made_at=now_at(), teacher=asked
+                *(spans, hold_out, engine.layout, engine.model_id, now_at()),
+                teacher=asked,
+                people_only=people_only,
             ),
             on_progress=show or (lambda share: None),
         )

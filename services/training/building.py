@@ -71,7 +71,10 @@ CALM_CLAIMS = 0.25  # how often one is asked about a clip that shows nothing
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a set is to be made of, and by whose clips; and by which teacher, if by one."""
+    """What a set is to be made of, and by whose clips; and by which teacher, if by one.
+
+    `people_only`: of the clips that people labelled, and of no other.
+    """
 
     spans: Sequence[Span]
     hold_out: float
@@ -79,6 +82,7 @@ class Wanted:
     model_id: str
     made_at: datetime
     teacher: Teacher | None = None
+    people_only: bool = False
 
     @property
     def written_by(self) -> dict[str, str]:
@@ -145,7 +149,7 @@ def examples_of(
     for truth, taught in truths:
         if taught is not None:
             made.dropped.update(taught.dropped)
-        told_of = StreamExamples(truth, marks, texts, made.dropped, wanted.hold_out, taught)
+        told_of = StreamExamples(truth, marks, texts, made.dropped, wanted, taught)
         for example in told_of.all():
             if example.origin in ("model", "teacher") and seen.before(example):
                 made.dropped["the same as another"] += 1
@@ -176,7 +180,7 @@ class StreamExamples:
     marks: Sequence[Mark]
     texts: Sequence[str]
     dropped: Counter[str]
-    hold_out: float
+    wanted: Wanted
     taught: Taught | None = None
 
     def all(self) -> Iterator[Example]:
@@ -204,7 +208,7 @@ class StreamExamples:
         if self.truth.origin(place) == "label":
             return True
         failed = None if self.taught is None else self.taught.failed.get(note.clip_id)
-        why = failed or why_useless(note)
+        why = "nobody labelled it" if self.wanted.people_only else failed or why_useless(note)
         if why is not None:
             self.dropped[why] += 1
         return why is None
@@ -340,7 +344,7 @@ class StreamExamples:
         keys: list[tuple[Side, int]] = []
         run = 0
         for place, note in enumerate(self.truth.notes):
-            side = side_of(note.span, self.hold_out) if good[place] else Side.NEITHER
+            side = side_of(note.span, self.wanted.hold_out) if good[place] else Side.NEITHER
             goes_on = keys and self.truth.is_led_into(place) and keys[-1][0] is side
             run += not goes_on
             keys.append((side, run))

@@ -99,6 +99,25 @@ def test_a_set_is_made_of_notes_where_nobody_labelled(settings: Settings, tmp_pa
     ]
 
 
+def test_a_set_may_be_made_only_of_what_people_labelled(settings: Settings, tmp_path: Path) -> None:
+    assert run(settings, "label", "cam", "0:12", "a light comes on", "--to", "0:15").exit_code == 0
+    wanted = ("dataset", "build", str(tmp_path / "set"), "--people-only")
+    result = run(settings, *wanted, "--json")
+    assert result.exit_code == 0, result.stderr
+
+    train, held_out = examples(tmp_path / "set")
+    assert {one.origin for one in train + held_out} == {"label"}
+    (note,) = (one for one in train + held_out if one.task == "note" and one.view is None)
+    assert [event["text"] for event in json.loads(note.turns[0][1])["events"]] == [
+        "a light comes on"
+    ]
+    assert as_json(result)["dropped"]["nobody labelled it"] > 0
+    teacher = ("--teacher", "http://127.0.0.1:9/v1", "--teacher-model", "any")
+    refused = run(settings, *wanted, *teacher)
+    assert refused.exit_code == 2
+    assert "--people-only" in refused.stderr
+
+
 def test_nothing_remembered_gives_no_set(settings: Settings, tmp_path: Path) -> None:
     assert run(settings, "add", "door", "rtsp://127.0.0.1:9/door").exit_code == 0
     result = run(settings, "dataset", "build", str(tmp_path / "set"), "--stream", "door")
