@@ -88,7 +88,7 @@ class Sizes:
     texts: int
 
 
-SMALL = Sizes(clips=16, minutes=4, steps=2, asked=2, scripts=1, texts=200)
+SMALL = Sizes(clips=8, minutes=4, steps=2, asked=2, scripts=1, texts=200)
 
 
 class Loop:
@@ -124,7 +124,7 @@ class Loop:
         return Shown(new_before, new_after, known_before, known_after, seconds)
 
     def _rendered(self) -> dict[str, Path]:
-        self._say("Rendering footage, some of it with cows, and machines that burn")
+        self._say("Rendering footage, some of it with trams and fires")
         films: dict[str, Path] = {}
         for name, script in (self._taught | {ASKED: self._footage.asked}).items():
             films[name] = self._folder / f"{name}.mp4"
@@ -141,7 +141,8 @@ class Loop:
         labels.write_text("".join(f"{json.dumps(one)}\n" for one in said))
         self._longwatch("label", "--from", str(labels))
         streams = (word for name in self._taught for word in ("--stream", name))
-        self._longwatch("dataset", "build", str(sets / TAUGHT), *streams, *HOLD_OUT)
+        built = ("dataset", "build", str(sets / TAUGHT), *streams)
+        self._longwatch(*built, "--people-only", *HOLD_OUT)
         scripts, texts = self._sizes.scripts, self._sizes.texts
         self._say(f"Writing {scripts} films and {texts} texts of what the model knew before")
         write_replay(sets / "before", scripts=scripts, texts=texts)
@@ -226,8 +227,8 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=20, help="of footage to ask about")
     parser.add_argument("--steps", type=int, default=700, help="of training")
-    parser.add_argument("--asked", type=int, default=40, help="questions of either sort")
-    parser.add_argument("--scripts", type=int, default=16, help="of what was known, to replay")
+    parser.add_argument("--asked", type=int, default=100, help="questions of either sort")
+    parser.add_argument("--scripts", type=int, default=48, help="of what was known, to replay")
     parser.add_argument("--texts", type=int, default=600, help="of what was known, to replay")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")
     parser.add_argument("--small", action="store_true", help="try it out, and write nothing")

@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from benchmarks.report_rows import (
     alert_latency_row,
     alerts_row,
+    loop_row,
     recovery_rows,
     rule_test_row,
     soak_row,
@@ -51,6 +52,7 @@ def table() -> str:
     rows_of: dict[str, Callable[[Result], list[str]]] = {
         "latency": latency_rows,
         "alerts": lambda measured: [alerts_row(measured)],
+        "loop": lambda measured: [loop_row(measured)],
         "alert_latency": lambda measured: [alert_latency_row(measured)],
         "rule_test": lambda measured: [rule_test_row(measured)],
         "cameras": camera_rows,

@@ -6,6 +6,20 @@ from typing import Any
 Result = dict[str, Any]
 
 
+def loop_row(loop: Result) -> str:
+    """Questions answered rightly before and after something new was learnt."""
+    new, known = (
+        f"{loop[f'{name}_before']['right']} and {loop[f'{name}_after']['right']} "
+        f"of {loop[f'{name}_after']['asked']}"
+        for name in ("new", "known")
+    )
+    return (
+        f"| something new learnt in {round(loop['seconds'] / 60)} minutes: questions about it "
+        f"answered rightly before and after, and about all else | {new}; {known} "
+        "| under 0.1 and 0.8; 0.02 lost |"
+    )
+
+
 def alert_latency_row(latency: Result) -> str:
     """From what begins on a camera to the message that tells of it."""
     rows = latency["rows"]

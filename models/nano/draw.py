@@ -47,12 +47,12 @@ SIZE_OF = {  # width and height, both in shares of the picture's height
     "truck": (0.52, 0.25),
     "ball": (0.17, 0.17),
     "drone": (0.28, 0.13),
-    "cow": (0.36, 0.25),
-    "fire": (0.19, 0.24),
+    "tram": (0.80, 0.28),
+    "fire": (0.32, 0.38),
 }
 BOX_SIZE = 0.095
 JUMP_HEIGHT = 0.12
-BURNS_ABOVE, FLICKER_S = 0.7, 0.2  # where flames begin, as a share of who burns
+FLICKER_S = 0.2
 
 
 def class_of(kind: str, colour: str) -> int:
@@ -119,16 +119,18 @@ def _box_lies_x(place: int, aspect: float) -> float:
 
 
 def placed_passage(passage: Passage, now_s: float, aspect: float) -> Iterator[Placed]:
-    if passage.span_s[0] <= now_s < passage.span_s[1]:
+    if not passage.span_s[0] <= now_s < passage.span_s[1]:
+        return
+    if passage.stays_at_x is not None:
+        flickers = int(now_s / FLICKER_S) % 2 == 0
+        yield Placed(passage.kind, "", passage.stays_at_x, STREET_Y, flickers)
+    else:
         from_x = _outside_x(passage.kind, aspect, not passage.rightwards)
         to_x = _outside_x(passage.kind, aspect, passage.rightwards)
         x = from_x + (to_x - from_x) * _share(passage.span_s, now_s)
         height = SIZE_OF[passage.kind][1]
         bottom = STREET_Y if passage.lane == "street" else SKY_Y + height / 2
         yield Placed(passage.kind, passage.colour, x, bottom, passage.rightwards)
-        if passage.burns:
-            flickers = int(now_s / FLICKER_S) % 2 == 0
-            yield Placed("fire", "", x, bottom - height * BURNS_ABOVE, flickers)
 
 
 def _level(switchings: tuple[Switching, ...], now_s: float) -> float:

@@ -1,4 +1,4 @@
-"""What longwatch-nano has never seen: cows, and machines that burn.
+"""What longwatch-nano has never seen: trams, and fires.
 
 Footage of them, what a person would say who watches it, and questions about it, to show that the
 model learns a new kind of subject and a new event from a few dozen clips. No script of training or
@@ -19,6 +19,7 @@ from models.nano.questions import ScriptedQuestion, questions
 from models.nano.recipe import LAYOUT
 from models.nano.world import (
     STREET_KINDS,
+    Happening,
     Passage,
     Script,
     draw_passages,
@@ -26,14 +27,14 @@ from models.nano.world import (
     write_script,
 )
 
-SEED = 85_000_001
+SEED = 85_100_001
 """Far from every seed of training, of examinations and of the demonstration."""
-KIND, ACTION = "cow", "burns"
-COWS, FIRES = 0.5, 0.3  # how many of those who pass are cows, and how many burn
-MACHINES = ("car", "truck", "robot")
-TAUGHT_GAP_S, ASKED_GAP_S = 2.0, 25.0  # between two in the street
-PLACES = 64
-"""Where clips are labelled, at most: what is seen in few places is learnt by heart with them."""
+KIND, ACTION = "tram", "burns"
+TRAMS, FIRES = 0.4, 0.45  # how much of what is seen in the street
+FIRE_X = (0.2, 0.8)
+TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
+TAUGHT_CLIPS = 6
+"""How long it is watched where clips are labelled: the first of them is never one."""
 ROUNDS = 60  # of questions, of which those are taken that fit
 
 
@@ -55,23 +56,22 @@ class Said:
 
 
 def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
-    """Footage with so many clips to label, of all places, and so many minutes to ask about."""
-    places = min(PLACES, clips)
+    """Footage of so many places, in each of which a clip is labelled, and minutes to ask about."""
     return Footage(
         tuple(
             novel_script(
                 seed + 3 + place,
-                duration_s=round(clips / places) * LAYOUT.clip_length_s,
+                duration_s=TAUGHT_CLIPS * LAYOUT.clip_length_s,
                 mean_gap_s=TAUGHT_GAP_S,
             )
-            for place in range(places)
+            for place in range(clips)
         ),
         novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S),
     )
 
 
 def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
-    """A script in whose street are cows, and machines that burn."""
+    """A script in whose street are trams, and fires."""
     script = write_script(seed, duration_s=duration_s)
     rng = np.random.default_rng((seed, 1))
     drawn = draw_passages(rng, "street", STREET_KINDS, duration_s, mean_gap_s=mean_gap_s)
@@ -82,23 +82,32 @@ def novel_script(seed: int, *, duration_s: float, mean_gap_s: float) -> Script:
 
 def _novel(rng: np.random.Generator, one: Passage) -> Passage:
     chance = rng.random()
-    if chance < COWS:
-        return replace(one, kind=KIND)
-    if chance < COWS + FIRES:
-        return replace(one, kind=str(rng.choice(MACHINES)), burns=True)
+    if chance < TRAMS:
+        return replace(one, kind=KIND, colour="")
+    if chance < TRAMS + FIRES:
+        return replace(one, kind="fire", colour="", stays_at_x=float(rng.uniform(*FIRE_X)))
     return one
 
 
 def said_of(script: Script) -> Iterator[Said]:
-    """All that a person says: what happens, and of which clips that nothing does."""
-    happenings = [one for one in script.happenings if one.start_s >= 0]
-    for one in happenings:
+    """All that a person says of one clip, which tells most of what is new.
+
+    What begins in its last seconds is left to the next clip, as it is where clips are described.
+    """
+    starts_s = np.arange(1, script.duration_s // LAYOUT.clip_length_s) * LAYOUT.clip_length_s
+    told = [list(_told_in(script, float(start_s))) for start_s in starts_s]
+    most = max(range(len(told)), key=lambda at: sum(map(_is_new, told[at])))
+    for one in told[most]:
         yield Said(one.start_s, min(one.end_s, script.duration_s), one.text)
-    for start_s in np.arange(0, script.duration_s, LAYOUT.clip_length_s):
-        end_s = float(start_s + LAYOUT.clip_length_s)
-        begins = (start_s - LAYOUT.lead_in_s <= one.start_s < end_s for one in happenings)
-        if not any(begins):
-            yield Said(float(start_s), end_s, "")
+    if not told[most]:
+        from_s = float(starts_s[most]) - LAYOUT.lead_in_s
+        yield Said(from_s, from_s + LAYOUT.clip_length_s, "")
+
+
+def _told_in(script: Script, start_s: float) -> Iterator[Happening]:
+    from_s = start_s - LAYOUT.lead_in_s
+    until_s = from_s + LAYOUT.clip_length_s
+    return (one for one in script.happenings if from_s <= one.start_s < until_s)
 
 
 def new_questions(script: Script, *, count: int) -> list[DemoQuestion]:
@@ -130,4 +139,12 @@ def _questions(script: Script) -> Iterator[ScriptedQuestion]:
 def _has_novelty(asked: ScriptedQuestion) -> bool:
     truth = asked.truth.value
     told = truth if isinstance(truth, tuple) else ()
-    return any(KIND in text or ACTION in text for text in (*asked.plan.events, *told))
+    return any(map(_tells_new, (*asked.plan.events, *told)))
+
+
+def _is_new(one: Happening) -> bool:
+    return _tells_new(one.text)
+
+
+def _tells_new(text: str) -> bool:
+    return KIND in text or ACTION in text

@@ -75,7 +75,7 @@ class Visit:
 class Passage:
     """One subject crossing the street or the sky.
 
-    It may burn all the while, which none does but in `models.nano.novelty`.
+    Or a fire, which stays where it is; none is seen but in `models.nano.novelty`.
     """
 
     kind: str
@@ -83,7 +83,7 @@ class Passage:
     lane: Literal["street", "sky"]
     rightwards: bool
     span_s: tuple[float, float]
-    burns: bool = False
+    stays_at_x: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,8 +290,9 @@ def _happenings(
         if visit.pick_up_s:
             yield _happening(visit.pick_up_s, subject, "picks up the box")
     for passage in passages:
-        action = "burns" if passage.burns else "crosses"
-        yield _happening(passage.span_s, f"the {passage.colour} {passage.kind}", action)
+        subject = " ".join(word for word in ("the", passage.colour, passage.kind) if word)
+        action = "crosses" if passage.stays_at_x is None else "burns"
+        yield _happening(passage.span_s, subject, action)
     for switching in gate:
         yield _happening(switching.span_s, "the gate", "opens" if switching.on else "closes")
     for switching in lamp:
