@@ -33,7 +33,7 @@ KIND, ACTION = "tram", "burns"
 TRAMS, FIRES = 0.4, 0.45  # how much of what is seen in the street
 FIRE_X = (0.2, 0.8)
 TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
-TAUGHT_CLIPS = 6
+TAUGHT_CLIPS = 4
 """How long it is watched where clips are labelled: the first of them is never one."""
 ROUNDS = 60  # of questions, of which those are taken that fit
 
