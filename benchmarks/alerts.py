@@ -201,10 +201,11 @@ def rules_of(timeline: Timeline) -> Iterator[Asked]:
 def asked_of(kind: str, sentence: str, times_s: Times) -> Asked:
     """A rule about what is true at times; what the footage shows of some may be too short."""
     told_s = [one for one in times_s if one[1] - one[0] >= LEAST_S]
-    brief_s = [one for one in times_s if one[1] - one[0] < LEAST_S]
+    brief_s = [one for one in times_s if one not in told_s]
     true_s = going_on(told_s)
     starts_s = {start_s for start_s, _ in true_s}
-    return Asked(kind, sentence, true_s, brief_s, [o for o in told_s if o[0] not in starts_s])
+    again_s = [one for one in told_s if one[0] not in starts_s]
+    return Asked(kind, sentence, true_s, brief_s, again_s)
 
 
 def most_common(things: Iterable[T], number: int = RULES_PER_KIND) -> list[T]:

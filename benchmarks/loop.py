@@ -37,7 +37,7 @@ TAUGHT, ASKED = "road", "field"
 """Streams; those of which clips are labelled are numbered."""
 TASKS = ("note", "judge", "plan")
 """What tells of what is new. Answers are worded as before, which is replayed."""
-HOLD_OUT = ("--hold-out", "0.1")  # of what is labelled, the first minute of one place
+HOLD_OUT = ("--hold-out", "0.1")  # of what is labelled: some places
 LOOK_S = 2.0
 FOLLOW_S = 5.0  # for the index to follow what was written anew
 

@@ -96,7 +96,7 @@ def said_of(script: Script) -> Iterator[Said]:
     """
     starts_s = np.arange(1, script.duration_s // LAYOUT.clip_length_s) * LAYOUT.clip_length_s
     told = [list(_told_in(script, float(start_s))) for start_s in starts_s]
-    most = max(range(len(told)), key=lambda at: sum(map(_is_new, told[at])))
+    most = max(range(len(told)), key=lambda at: sum(_is_new(one.text) for one in told[at]))
     for one in told[most]:
         yield Said(one.start_s, min(one.end_s, script.duration_s), one.text)
     if not told[most]:
@@ -139,12 +139,8 @@ def _questions(script: Script) -> Iterator[ScriptedQuestion]:
 def _has_novelty(asked: ScriptedQuestion) -> bool:
     truth = asked.truth.value
     told = truth if isinstance(truth, tuple) else ()
-    return any(map(_tells_new, (*asked.plan.events, *told)))
+    return any(map(_is_new, (*asked.plan.events, *told)))
 
 
-def _is_new(one: Happening) -> bool:
-    return _tells_new(one.text)
-
-
-def _tells_new(text: str) -> bool:
+def _is_new(text: str) -> bool:
     return KIND in text or ACTION in text

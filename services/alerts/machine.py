@@ -336,7 +336,7 @@ def _joined(one: Held, other: Held) -> Held:
         max(one.end_ns, other.end_ns),
         max(one.probability, other.probability),
         _first_clips(one.clip_ids, other.clip_ids),
-        min(one, other).onset_end_ns,
+        min(one, other, key=lambda held: held.start_ns).onset_end_ns,
     )
 
 
