@@ -145,9 +145,20 @@ def train(  # noqa: PLR0913 - what a run is made of
         devices.gather(model)
 
 
-def replies(source: Source, devices: SeveralDevices | None = None) -> Task:
-    """The task of writing the replies of a source's samples; on several devices, of its part."""
-    return lambda model, processor: batch_losses(model, processor, next(source), devices)
+def replies(
+    source: Source,
+    devices: SeveralDevices | None = None,
+    *,
+    before: LongwatchForConditionalGeneration | None = None,
+) -> Task:
+    """The task of writing the replies of a source's samples; on several devices, of its part.
+
+    With the model as it was before, the task is to find each next token of them as likely as that
+    does (Learning without Forgetting, arXiv 1606.09282, section 3).
+    """
+    return lambda model, processor: batch_losses(
+        model, processor, next(source), devices, before=before
+    )
 
 
 def make_optimizer(model: nn.Module, stage: Stage) -> torch.optim.AdamW:
@@ -179,10 +190,14 @@ def batch_losses(
     processor: Processor,
     samples: Sequence[Sample],
     devices: SeveralDevices | None = None,
+    *,
+    before: LongwatchForConditionalGeneration | None = None,
 ) -> dict[str, Tensor]:
     """Return `loss` (next token, on replies) and, where samples have captions, `retrieval`.
 
-    On several devices, the mean of what they return is the loss of all samples together.
+    The loss is the cross entropy, or, with a model `before`, how far the next token is from what
+    that expects (Kullback-Leibler divergence). On several devices, the mean of what they return is
+    the loss of all samples together.
     """
     clips = [clip for sample in samples for clip in sample.clips]
     input_ids_BL, labels_BL = (x.to(model.device) for x in collate(processor, samples))
@@ -193,8 +208,11 @@ def batch_losses(
             embeds_BLD = embeds_BLD + touched(model.projector.parameters())
         hidden_BLD = model.language_model.model(inputs_embeds=embeds_BLD).last_hidden_state
         taught_BL = labels_BL[:, 1:] != IGNORED
-        logits = model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL])
-        losses = {"loss": functional.cross_entropy(logits.float(), labels_BL[:, 1:][taught_BL])}
+        logits = model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL]).float()
+        if before is None:
+            losses = {"loss": functional.cross_entropy(logits, labels_BL[:, 1:][taught_BL])}
+        else:
+            losses = {"loss": divergence(logits, expected(before, clips, input_ids_BL, taught_BL))}
         counts = {"loss": int(taught_BL.sum())}
         captions = {text for sample in samples for text in sample.captions}
         if devices is not None:
@@ -206,6 +224,26 @@ def batch_losses(
     if devices is not None:
         _add_up(losses, counts, model, devices)
     return losses
+
+
+@torch.no_grad()
+def expected(
+    model: LongwatchForConditionalGeneration,
+    clips: Sequence[ClipFeatures | ClipAsRead],
+    input_ids_BL: Tensor,
+    taught_BL: Tensor,
+) -> Tensor:
+    """The logits of a model that does not learn, of the tokens that are taught."""
+    visual_XD = visual_tokens(model, clips) if clips else None
+    embeds_BLD = model.inputs_embeds(input_ids_BL, visual_XD)
+    hidden_BLD = model.language_model.model(inputs_embeds=embeds_BLD).last_hidden_state
+    return model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL]).float()
+
+
+def divergence(logits: Tensor, of: Tensor) -> Tensor:
+    """How far a distribution is from another, in nats, as a mean over tokens."""
+    said, meant = (one.log_softmax(-1) for one in (logits, of))
+    return functional.kl_div(said, meant, log_target=True, reduction="batchmean")
 
 
 def _is_projected(clip: ClipFeatures | ClipAsRead) -> bool:

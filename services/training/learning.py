@@ -5,9 +5,11 @@
     metrics.jsonl   losses by step, and loss.svg, their curves
     config.json     and weights, and tokenizer: the checkpoint, when it is done
 
-What was known before is kept by replay: each step takes a batch of the set, and one of other sets.
+What was known before is kept by replay: each step takes a batch of the set, and one of other sets,
+of which the decoder is to say what it said before it learnt.
 """
 
+import copy
 import hashlib
 import json
 import shutil
@@ -39,6 +41,7 @@ from models.several_devices import SeveralDevices
 from models.stages import Shown, StageName
 from models.train import ClipAsRead, Sample, Task, replies, train
 from models.transformers_engine import TransformersEngine
+from models.video_llm import LongwatchForConditionalGeneration
 from services.errors import OutputUnusable
 from services.training.errors import ClipUnusable, NothingToLearn
 from services.training.media import Media
@@ -102,7 +105,11 @@ def learn(
     sources = sources_of(engine, stores, learning)
     if not sources[0].examples:
         raise NothingToLearn(learning.folder)
-    return learn_from(sources, engine, learning, into=learning.out, on_progress=on_progress)
+    keeps = learning.replay and learning.tuning.stage is StageName.INSTRUCT
+    before = copy.deepcopy(engine.model) if keeps else None
+    return learn_from(
+        sources, engine, learning, into=learning.out, before=before, on_progress=on_progress
+    )
 
 
 def learn_from(
@@ -111,11 +118,13 @@ def learn_from(
     learning: Learning,
     *,
     into: Path,
+    before: LongwatchForConditionalGeneration | None = None,
     on_progress: Callable[[float], None],
 ) -> Learnt:
     """The same, of examples that are there: at least one of the sources has some.
 
-    The checkpoint goes into a folder of its own, or into that of the run.
+    What is replayed is learnt as it is, or as the model `before` knows it. The checkpoint goes into
+    a folder of its own, or into that of the run.
 
     Raises:
         ModelError, OutputUnusable, ClipUnusable
@@ -147,7 +156,7 @@ def learn_from(
             engine.model,
             engine.processor,
             stage_of(engine.model, tuning),
-            _tasks(sources, learning, first_step=kept.first_step),
+            _tasks(sources, learning, first_step=kept.first_step, before=before),
             report=report,
             report_every=max(1, tuning.num_steps // REPORTS),
             kept=kept,
@@ -169,7 +178,13 @@ def learn_from(
     )
 
 
-def _tasks(sources: Sequence["Source"], learning: Learning, *, first_step: int) -> list[Task]:
+def _tasks(
+    sources: Sequence["Source"],
+    learning: Learning,
+    *,
+    first_step: int,
+    before: LongwatchForConditionalGeneration | None,
+) -> list[Task]:
     """What each step draws: a batch of each source, or this device's part of one."""
     tuning, devices = learning.tuning, learning.devices
     part = (0, 1) if devices is None else devices.part
@@ -180,7 +195,8 @@ def _tasks(sources: Sequence["Source"], learning: Learning, *, first_step: int) 
         if source.examples:
             lessons = [lesson_of(source.media, tuning, one) for one in source.examples]
             how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
-            tasks.append(replies(drawn(lessons, how), devices))
+            known = before if number else None
+            tasks.append(replies(drawn(lessons, how), devices, before=known))
     return tasks
 
 

@@ -1,12 +1,14 @@
 """Learns what a test says on the devices that torchrun gives, or on one: OUT.
 
 Writes losses and weights of each of `TUNINGS` into the folder OUT. Some lessons show a clip, some
-of those with captions, some not.
+of those with captions, some not. Of others the model is to say what it said before.
 """
 
 import atexit
 import os
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -45,11 +47,16 @@ def learn(out: Path, tuning: Tuning, devices: SeveralDevices | None) -> None:
     engine, seen = tiny_engine(), list[dict[str, float]]()
     part = (0, 1) if devices is None else devices.part
     drawing = Drawing(BATCH_SIZE, seed=3, first_step=0, part=part)
+    replayed = batches(lessons(tuning.stage), replace(drawing, seed=4))
+    before = deepcopy(engine.model)
     train(
         engine.model,
         engine.processor,
         stage_of(engine.model, tuning),
-        [replies(batches(lessons(tuning.stage), drawing), devices)],
+        [
+            replies(batches(lessons(tuning.stage), drawing), devices),
+            replies(replayed, devices, before=before),
+        ],
         report=seen.append,
         report_every=1,
         devices=devices,

@@ -1,7 +1,9 @@
 """Training further: what is drawn, what learns, and that a run goes on where it was."""
 
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import replace
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -263,6 +265,28 @@ def test_stored_tokens_are_read_as_they_are_projected() -> None:
     assert torch.allclose(mixed, projected, atol=1e-3)
     for name in ("loss", "retrieval"):
         assert losses[0][name].item() == pytest.approx(losses[1][name].item(), rel=0.02)
+
+
+def test_what_a_model_said_before_is_what_it_is_held_to() -> None:
+    engine = tiny_engine()
+    model, before = engine.model, deepcopy(engine.model)
+    samples = [Sample("what <video>", "yes no", (clip(1),), ("a",)), Sample("what", "2.0")]
+
+    def apart() -> float:
+        return batch_losses(model, engine.processor, samples, before=before)["loss"].item()
+
+    assert apart() == pytest.approx(0, abs=1e-6)
+    with torch.no_grad():
+        torch.manual_seed(1)
+        for parameter in model.language_model.parameters():
+            parameter += 0.05 * torch.randn_like(parameter)
+    forgetful = apart()
+    assert forgetful > 0.01
+    stage = Stage("x", {"language_model": 1e-3}, num_steps=40, warmup_steps=1)
+    task = replies(repeat(samples), before=before)
+    train(model, engine.processor, stage, [task], report=lambda values: None)
+    assert apart() < 0.5 * forgetful
+    assert not any(parameter.grad is not None for parameter in before.parameters())
 
 
 def test_a_lead_in_of_features_lies_where_the_engine_puts_one() -> None:
