@@ -52,7 +52,8 @@ class Example(Message):
     them, whose end is in view, and `context` are those whose notes it tells. Of a `video`,
     [start_s, end_s) is shown, and what is before that is its lead-in. With `at_s`, one
     picture of its clip or video is shown, the first one from then on. A `view` is shown in place of
-    clips: footage that begins and ends elsewhere, and is decoded again. `span` is all footage that
+    clips: footage that begins and ends elsewhere, and is decoded again, with pictures from its own
+    start on; of `view_before` it the end is its lead-in. `span` is all footage that
     it tells of, and `kind` what kind of question it asks, if that has a name.
     """
 
@@ -65,6 +66,7 @@ class Example(Message):
     lead_in: str | None = None
     context: tuple[str, ...] = ()
     view: Span | None = None
+    view_before: Span | None = None
     video: str | None = None
     start_s: Annotated[float, Field(ge=0)] = 0.0
     end_s: Annotated[float, Field(gt=0)] | None = None

@@ -33,7 +33,7 @@ from memory.datasets import (
     turns_of,
     write_set,
 )
-from memory.events import matches
+from memory.events import Occurrence, matches
 from memory.feedback import Feedback, Mark
 from memory.labels import LabelBook
 from memory.record import Record
@@ -49,8 +49,10 @@ from models.prompts import (
     plan_prompt,
 )
 from models.question_kinds import KINDS, Pair
+from models.schemas import Note
 from services.describing import PREVIOUS_NOTES
 from services.training.claims import claims_of
+from services.training.examples import replaced, seen_in, told_by_words
 from services.training.filtering import Seen, why_useless
 from services.training.inflecting import told_of_any
 from services.training.plans import plans_of
@@ -58,7 +60,7 @@ from services.training.questions import questions_of
 from services.training.splitting import Side, side_of
 from services.training.teaching import Taught, Teacher, taught_by
 from services.training.truth import Truth
-from services.training.views import views_of
+from services.training.views import moved_clips, views_of
 from services.wiring import Stores
 from streaming.messages import Span
 
@@ -188,7 +190,7 @@ class StreamExamples:
         good = [self._is_good(place) for place in range(len(notes))]
         for place in range(len(notes)):
             if good[place]:
-                yield self._note(place)
+                yield self._note(place, self.truth.note(place))
                 yield from self._claims(place)
                 yield from self._questions(place)
                 yield from self._plans(place)
@@ -213,14 +215,12 @@ class StreamExamples:
             self.dropped[why] += 1
         return why is None
 
-    def _note(self, place: int) -> Example:
+    def _note(self, place: int, note: Note) -> Example:
         before = self.truth.notes[max(0, place - PREVIOUS_NOTES) : place]
         led = self.truth.is_led_into(place)
         clip = self.truth.notes[place]
         texts = [self.truth.note(one).text for one in range(place - len(before), place)]
-        example = self._example(
-            "note", place, place, (describe_prompt(texts), self.truth.note(place).as_reply())
-        )
+        example = self._example("note", place, place, (describe_prompt(texts), note.as_reply()))
         start_ns = min(note.span.start_ns for note in (*before, clip))
         return replaced(
             example,
@@ -231,23 +231,22 @@ class StreamExamples:
 
     def _claims(self, place: int) -> Iterator[Example]:
         rng = Random(self.truth.notes[place].clip_id)
-        if turns := self._judged(self.truth.notes[place].span, rng):
+        if turns := self._judged(place, self.truth.notes[place].span, rng):
             yield self._example("judge", place, place, *turns)
 
-    def _judged(self, span: Span, rng: Random) -> list[tuple[str, str]]:
+    def _judged(self, place: int, span: Span, rng: Random) -> list[tuple[str, str]]:
         """Claims about footage, and whether they are true; of what is calm, seldom one."""
-        shown, false = self._shown_and_not(span, rng)
+        shown, false = self._shown_and_not(place, span, rng)
         true = rng.sample(shown, min(CLAIMS, len(shown)))
         count = len(true) or int(rng.random() < CALM_CLAIMS)
         claims = [(text, "yes") for text in true] + [(text, "no") for text in false[:count]]
         rng.shuffle(claims)
         turns = [(judge_prompt(text), said) for text, said in claims]
-        later = [(prompt.removeprefix(f"{VIDEO}\n"), said) for prompt, said in turns[1:]]
-        return turns[:1] + later
+        return turns[:1] + [(asked.removeprefix(f"{VIDEO}\n"), said) for asked, said in turns[1:]]
 
-    def _shown_and_not(self, span: Span, rng: Random) -> tuple[list[str], list[str]]:
-        """What footage shows, and what it does not show, what sounds like it first."""
-        shown = list(dict.fromkeys(one.text for one in self.truth.shown_in(span)))
+    def _shown_and_not(self, place: int, span: Span, rng: Random) -> tuple[list[str], list[str]]:
+        """What footage of a clip shows, and what it does not, what sounds like it first."""
+        shown = list(dict.fromkeys(one.text for one in self._shown(place, span)))
         around = [
             one.text
             for one in self.truth.occurrences
@@ -262,16 +261,19 @@ class StreamExamples:
         """What events answer."""
         rng = Random(f"{self.truth.notes[place].clip_id} questions")
         span = self.truth.notes[place].span
-        _, false = self._shown_and_not(span, rng)
-        for pair in questions_of(self.truth.shown_in(span), false, rng):
+        _, false = self._shown_and_not(place, span, rng)
+        for pair in questions_of(self._shown(place, span), false, rng):
             yield self._answer(place, pair)
+
+    def _shown(self, place: int, span: Span) -> list[Occurrence]:
+        return self.truth.shown_in(span, by_people=self.truth.origin(place) == "label")
 
     def _plans(self, place: int) -> Iterator[Example]:
         """What people name, as it is asked about: a planner may not know such words yet."""
         if self.truth.origin(place) != "label":
             return
         rng = Random(f"{self.truth.notes[place].clip_id} plans")
-        shown = self.truth.shown_in(self.truth.notes[place].span)
+        shown = self._shown(place, self.truth.notes[place].span)
         for text in dict.fromkeys(one.text for one in shown):
             plans = rng.sample(list(plans_of(text)), PLANS)
             if (of_any := told_of_any(text)) is not None:
@@ -281,17 +283,16 @@ class StreamExamples:
                 yield told_by_words(self._example("plan", place, place, turn))
 
     def _views(self, place: int) -> Iterator[Example]:
-        """The same of labelled footage in other stretches, so that no clip is known by heart."""
+        """The same of labelled footage cut elsewhere, so that no clip is known by heart."""
         for view in views_of(self.truth, place):
             last = place + int(view.end_ns > self.truth.notes[place].span.end_ns)
-            stretch = f"{view.start_ns} {view.end_ns}"
             note = (describe_prompt(()), self.truth.within(view).as_reply())
-            made = [self._example("note", place, last, note)]
-            if claims := self._judged(view, Random(f"{view.stream_id} {stretch}")):
-                made.append(self._example("judge", place, last, *claims))
-            for one in map(told_by_words, made):
-                digest = hashlib.sha256(f"{one.id} {stretch}".encode()).hexdigest()[:16]
-                yield replaced(one, id=f"{one.task}-{digest}", view=view)
+            yield seen_in(view, self._example("note", place, last, note))
+            rng = Random(f"{view.stream_id} {view.start_ns} {view.end_ns}")
+            if claims := self._judged(place, view, rng):
+                yield seen_in(view, self._example("judge", place, last, *claims))
+        for one in moved_clips(self.truth, place):
+            yield seen_in(one.span, self._note(place, one.note), before=one.before)
 
     def _taught_pairs(self, place: int) -> Iterator[Example]:
         if self.taught is not None and self.truth.origin(place) == "teacher":
@@ -387,12 +388,3 @@ class StreamExamples:
 def alike(one: str, other: str) -> bool:
     """Whether one says what the other says, or more."""
     return matches(one, other) or matches(other, one)
-
-
-def told_by_words(example: Example) -> Example:
-    """Of clips that nobody is shown."""
-    return replaced(example, clips=(), context=example.clips)
-
-
-def replaced(example: Example, **changed: object) -> Example:
-    return example.model_copy(update=changed)

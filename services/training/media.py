@@ -6,7 +6,7 @@ one picture, at its start.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -70,8 +70,8 @@ class Sampler:
         self._stores = stores
         self.policy = policy
 
-    def frames_of(self, span: Span) -> list[Frame]:
-        """The frames of a span, from its footage, as analysis samples them.
+    def frames_of(self, span: Span, *, late_ns: int = 0) -> list[Frame]:
+        """The frames of a span, from its footage, so long after those that analysis samples.
 
         Raises:
             ClipUnusable
@@ -79,9 +79,13 @@ class Sampler:
         frames: list[Frame] = []
         last_ns: int | None = None
         for segment in self._stores.record.segments([span]):
-            found = self._segment_frames(segment, last_ns)
+            found = self._segment_frames(segment, last_ns, late_ns)
             last_ns = found[-1].media_ns if found else last_ns
-            frames += [one for one in found if span.start_ns <= one.media_ns < span.end_ns]
+            frames += [
+                replace(one, media_ns=one.media_ns + late_ns)
+                for one in found
+                if span.start_ns <= one.media_ns + late_ns < span.end_ns
+            ]
         return frames
 
     def sampled(
@@ -106,8 +110,10 @@ class Sampler:
         except MediaError as error:
             raise ClipUnusable(name, reason=str(error)) from error
 
-    def _segment_frames(self, segment: SegmentReady, after_ns: int | None) -> list[Frame]:
-        start_ns, origin = segment.span.start_ns, segment.pts_origin
+    def _segment_frames(
+        self, segment: SegmentReady, after_ns: int | None, late_ns: int
+    ) -> list[Frame]:
+        start_ns, origin = segment.span.start_ns - late_ns, segment.pts_origin
         try:
             with self._stores.footage.open_local(segment.uri) as path:
                 return self.sampled(path, segment.uri, start_ns, after_ns, pts_origin=origin)
@@ -137,7 +143,8 @@ class Media:
         Footage may be gone of which the tokens are not: those are enough unless `from_pictures`.
         """
         if example.view is not None:
-            return self._is_stored(example.view)
+            before = example.view_before
+            return self._is_stored(example.view) and (before is None or self._is_stored(before))
         needs_footage = from_pictures or example.shown == "image"
         lead_in = () if example.lead_in is None else (example.lead_in,)
         return all(
@@ -158,7 +165,9 @@ class Media:
             clip, lead_in = self._encoded_file(example.video, example.start_s, example.end_s)
             clips = [clip]
         elif (view := example.view) is not None:
-            clips, lead_in = [self._encoded_view(view.stream_id, view.start_ns, view.end_ns)], None
+            from_ns = None if example.view_before is None else example.view_before.start_ns
+            clip, lead_in = self._encoded_view(view.stream_id, from_ns, view.start_ns, view.end_ns)
+            clips = [clip]
         else:
             clips = [self._clip_tokens(clip_id) for clip_id in example.clips]
             lead_in = None
@@ -179,7 +188,10 @@ class Media:
             before = self._looked_at(earlier) if earlier.frames else None
             ends_s = earlier.seconds_to(clip)
         elif example.view is not None:
-            clips, before, ends_s = [self._looked_at(self._view_frames(example.view))], None, 0.0
+            clip, earlier = self._view_frames(example.view, example.view_before)
+            clips = [self._looked_at(clip)]
+            before = self._looked_at(earlier) if earlier.frames else None
+            ends_s = earlier.seconds_to(clip)
         else:
             clips = [self._features(clip_id) for clip_id in example.clips]
             before, ends_s = None, 0.0
@@ -232,21 +244,35 @@ class Media:
                 return Stretch(name, [frame], frame.media_ns)
         raise ClipUnusable(name, reason=f"it has no picture from {at_ns / NS_PER_S:g} s on")
 
-    def _view_encoded(self, stream_id: str, start_ns: int, end_ns: int) -> ClipTokens:
+    def _view_encoded(
+        self, stream_id: str, from_ns: int | None, start_ns: int, end_ns: int
+    ) -> tuple[ClipTokens, LeadIn | None]:
         view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
-        return self._encoded(self._view_frames(view))
+        before = None
+        if from_ns is not None:
+            before = Span(stream_id=stream_id, start_ns=from_ns, end_ns=start_ns)
+        return self._encoded_after(*self._view_frames(view, before))
 
     def _file_encoded(
         self, name: str, start_s: float, end_s: float | None
     ) -> tuple[ClipTokens, LeadIn | None]:
-        clip, before = self._file_frames(name, start_s, end_s)
+        return self._encoded_after(*self._file_frames(name, start_s, end_s))
+
+    def _encoded_after(self, clip: Stretch, before: Stretch) -> tuple[ClipTokens, LeadIn | None]:
         if not before.frames:
             return self._encoded(clip), None
         return self._encoded(clip), LeadIn(self._encoded(before), before.seconds_to(clip))
 
-    def _view_frames(self, view: Span) -> Stretch:
-        frames = self._sampler.frames_of(view)
-        return Stretch(view.stream_id, frames, view.start_ns, light=light_of(view))
+    def _view_frames(self, view: Span, before: Span | None) -> tuple[Stretch, Stretch]:
+        """The frames of a view, and of what is before it, in one light."""
+        name, light = view.stream_id, light_of(view)
+        late_ns = view.start_ns % self._sampler.policy.instant_ns(1)
+        frames, earlier = (
+            () if span is None else self._sampler.frames_of(span, late_ns=late_ns)
+            for span in (view, before)
+        )
+        from_ns = view.start_ns if before is None else before.start_ns
+        return Stretch(name, frames, view.start_ns, light), Stretch(name, earlier, from_ns, light)
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span

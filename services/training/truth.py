@@ -43,6 +43,7 @@ class Truth:
         self._step_s = 0.5 / layout.fps  # as finely as pictures at this rate can tell
         self._calm = calm_text(notes)
         self._labelled = {place for label in labels for place in self._places_of(label)}
+        self._by_people = {self.notes[place].clip_id for place in self._labelled}
         self.occurrences = occurrences([*self._noted(), *self._said()])
 
     def origin(self, place: int) -> Origin:
@@ -61,25 +62,42 @@ class Truth:
         )
 
     def merged(self, first: int, last: int) -> Note:
-        """The true note of clips that follow one another, with times from the first one's start."""
-        span = self._hull(first, last)
-        lead_ns = self._lead_ns if self.is_led_into(first) else 0
-        left_ns = self._lead_ns if self.is_led_into(last + 1) else 0
-        told = [
-            one for one in self.occurrences if is_told(one.span, span, lead_ns, left_ns=left_ns)
-        ]
-        seen = span.model_copy(update={"start_ns": span.start_ns - lead_ns})
-        return self._note_of([self._event(one.text, cut_to(one.span, seen), span) for one in told])
+        """The true note of clips that follow one another, with times from the first one's start.
 
-    def shown_in(self, span: Span) -> list[Occurrence]:
-        """What footage shows by itself, in order of its start."""
-        return [one for one in self.occurrences if is_told(one.span, span, 0, left_ns=0)]
+        Where people labelled the first, a model's note of what began earlier is not believed.
+        """
+        span = self._hull(first, last)
+        believed_ns = self._window(first).start_ns if first in self._labelled else 0
+        told = [
+            one
+            for one in self._told(span, first, last)
+            if one.span.start_ns >= believed_ns or self._is_said(one)
+        ]
+        return self._note_of(told, span, first)
+
+    def shown_in(self, span: Span, *, by_people: bool) -> list[Occurrence]:
+        """What footage shows by itself, in order of its start; `by_people`: as labels say."""
+        return [
+            one
+            for one in self.occurrences
+            if is_told(one.span, span, 0, left_ns=0) and (self._is_said(one) or not by_people)
+        ]
+
+    def moved(self, place: int, by_ns: int) -> Note | None:
+        """The true note of a labelled clip that begins a little earlier or later, from there on.
+
+        None where it would tell of what only a model saw: labels do not reach as far.
+        """
+        span = moved(self.notes[place].span, by_ns)
+        told = self._told(span, place, place)
+        return self._note_of(told, span, place) if all(map(self._is_said, told)) else None
 
     def within(self, view: Span) -> Note:
-        """The true note of a stretch that cuts nothing in two, with times from its start."""
-        inside = self.shown_in(view)
-        events = [self._event(one.text, cut_to(one.span, view), view) for one in inside]
-        return self._note_of(events)
+        """The true note of a labelled stretch that cuts nothing in two, from its own start."""
+        inside = self.shown_in(view, by_people=True)
+        return self._written(
+            [self._event(one.text, cut_to(one.span, view), view) for one in inside]
+        )
 
     def is_led_into(self, place: int) -> bool:
         """Whether there is a clip, and another that ends where it starts."""
@@ -87,7 +105,23 @@ class Truth:
             return False
         return self.notes[place - 1].span.end_ns == self.notes[place].span.start_ns
 
-    def _note_of(self, events: list[NoteEvent]) -> Note:
+    def _is_said(self, one: Occurrence) -> bool:
+        return not self._by_people.isdisjoint(one.clip_ids)
+
+    def _told(self, span: Span, first: int, last: int) -> list[Occurrence]:
+        """What a note of the clips from first to last tells, that begins and ends as the span."""
+        lead_ns = self._lead_ns if self.is_led_into(first) else 0
+        left_ns = self._lead_ns if self.is_led_into(last + 1) else 0
+        return [
+            one for one in self.occurrences if is_told(one.span, span, lead_ns, left_ns=left_ns)
+        ]
+
+    def _note_of(self, told: Iterable[Occurrence], span: Span, first: int) -> Note:
+        lead_ns = self._lead_ns if self.is_led_into(first) else 0
+        seen = span.model_copy(update={"start_ns": span.start_ns - lead_ns})
+        return self._written([self._event(one.text, cut_to(one.span, seen), span) for one in told])
+
+    def _written(self, events: list[NoteEvent]) -> Note:
         events.sort(key=lambda event: (event.start_s, event.text))
         return Note(
             text=", ".join(event.text for event in events) or self._calm, events=tuple(events)
@@ -146,6 +180,12 @@ def is_told(one: Span, clip: Span, lead_ns: int, *, left_ns: int) -> bool:
     if lead_ns and one.start_ns <= from_ns and one.end_ns < clip.start_ns + SHORTEST_NS:
         return False
     return one.start_ns <= clip.end_ns - left_ns
+
+
+def moved(span: Span, by_ns: int) -> Span:
+    """The same length of a stream, so much later."""
+    times = {"start_ns": span.start_ns + by_ns, "end_ns": span.end_ns + by_ns}
+    return span.model_copy(update=times)
 
 
 def cut_to(one: Span, whole: Span) -> Span:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from memory.datasets import HELD_OUT, TRAIN
+from memory.datasets import HELD_OUT, TRAIN, Example
 from models.finetune import Tuning
 from models.stages import StageName
 from models.transformers_engine import TransformersEngine
@@ -148,11 +148,11 @@ def test_a_killed_run_goes_on_to_the_bit(taught: Settings, tmp_path: Path) -> No
         assert (broken / name).read_bytes() == (whole / name).read_bytes(), name
 
 
-def test_replay_is_learnt_beside_it_with_adapters(taught: Settings, tmp_path: Path) -> None:
-    out, replay = tmp_path / "out", tmp_path / "replay"
-    replay.mkdir()
-    clip = taught.data.parent / "light.mp4"
-    (replay / "clip.mp4").write_bytes(clip.read_bytes())
+def replay_of(settings: Settings, folder: Path) -> Path:
+    """A set of an answer and of a claim about a film, which nobody knows yet."""
+    folder.mkdir()
+    clip = settings.data.parent / "light.mp4"
+    (folder / "clip.mp4").write_bytes(clip.read_bytes())
     lines = [
         {"id": "1", "task": "answer", "origin": "given", "conversations": [
             {"from": "human", "value": "first?"}, {"from": "gpt", "value": "yes"}]},
@@ -160,12 +160,33 @@ def test_replay_is_learnt_beside_it_with_adapters(taught: Settings, tmp_path: Pa
          "start_s": 20, "end_s": 30, "conversations": [
             {"from": "human", "value": "<video>\nfirst?"}, {"from": "gpt", "value": "no"}]},
     ]  # fmt: skip
-    (replay / TRAIN).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    (folder / TRAIN).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    return folder
+
+
+def test_what_is_replayed_is_said_as_before_with_adapters_too(
+    taught: Settings, tmp_path: Path
+) -> None:
+    out, replay = tmp_path / "out", replay_of(taught, tmp_path / "replay")
 
     trained(taught, out, "--lora", "--replay", str(replay), "--save-memory")
 
-    assert {"loss_0", "loss_1"} <= metrics(out)[-1].keys()
-    assert metrics(out)[-1]["loss_1"] < metrics(out)[0]["loss_1"]
+    first, last = metrics(out)[0], metrics(out)[-1]
+    assert last["loss_0"] < first["loss_0"]
+    assert first["loss_1"] < 0.1 * first["loss_0"]
+    assert last["loss_1"] < 0.5 * first["loss_0"]  # it was never learnt what is said there
+
+
+def test_in_a_stage_that_teaches_to_see_what_is_replayed_is_learnt(
+    taught: Settings, tmp_path: Path
+) -> None:
+    out, replay = tmp_path / "out", replay_of(taught, tmp_path / "replay")
+
+    trained(taught, out, "--stage", "pretrain", "--replay", str(replay))
+
+    first, last = metrics(out)[0], metrics(out)[-1]
+    assert first["loss_1"] > 3
+    assert last["loss_1"] < 0.8 * first["loss_1"]
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(taught: Settings, tmp_path: Path) -> None:
@@ -200,12 +221,22 @@ def test_what_is_forgotten_is_not_learnt_from(taught: Settings, tmp_path: Path) 
     assert as_json(nothing)["error"]["kind"] == "NothingToLearn"
 
 
+def views_of(examples: list[Example], lost: Span) -> list[Example]:
+    """Those that show footage that is lost, or lead into what they show by it."""
+    return [
+        one
+        for one in examples
+        for shown in (one.view, one.view_before)
+        if shown is not None and shown.overlaps(lost.start_ns, lost.end_ns)
+    ]
+
+
 def test_views_whose_footage_a_full_disk_cost_are_passed_over(
     taught: Settings, tmp_path: Path
 ) -> None:
     train, _ = examples(taught.data.parent / "set")
     lost = first_footage_lost(taught)
-    views = [one for one in train if one.view and one.view.overlaps(lost.start_ns, lost.end_ns)]
+    views = {one.id for one in views_of(train, lost)}
 
     told = as_json(trained(taught, tmp_path / "out", "--steps", "1"))
 
@@ -225,7 +256,7 @@ def test_what_reads_pictures_passes_over_clips_whose_footage_is_gone(
 
     told = as_json(trained(taught, tmp_path / "out", "--steps", "1", "--stage", "align"))
 
-    views = [one for one in shown if one.view and not one.view.overlaps(lost.start_ns, lost.end_ns)]
+    views = {one.id for one in shown if one.view} - {one.id for one in views_of(shown, lost)}
     assert told["examples"] == len(whole) + len(views) < len(shown)
 
 

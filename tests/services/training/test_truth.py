@@ -48,6 +48,18 @@ def test_a_labelled_clip_shows_what_its_labels_say_and_nothing_else() -> None:
     assert [one.text for one in truth.occurrences] == [BIRD, BIRD]
 
 
+def test_what_a_model_saw_begin_earlier_is_not_believed_of_a_labelled_clip() -> None:
+    long_boat = note(0, BOAT, ((6.0, 13.0, BOAT),))
+    truth = Truth([long_boat, *noted()[1:]], [label(12, 14, BIRD)], LAYOUT)
+
+    assert told(truth, 1) == [(2.0, 4.0, BIRD)]
+    assert told(truth, 0) == [(6.0, 13.0, BOAT)]
+    assert [one.text for one in truth.shown_in(span(10, 20), by_people=True)] == [BIRD]
+    assert [one.text for one in truth.shown_in(span(10, 20), by_people=False)] == [BOAT, BIRD, BIRD]
+    seen_too = Truth([long_boat, *noted()[1:]], [label(12, 14, BIRD), label(7, 13, BOAT)], LAYOUT)
+    assert told(seen_too, 1) == [(-3.0, 3.0, BOAT), (2.0, 4.0, BIRD)]
+
+
 def test_a_label_without_words_says_that_a_clip_is_calm() -> None:
     truth = Truth(noted(), [label(0, 2, "")], LAYOUT)
 

@@ -1,0 +1,34 @@
+"""Examples that show or tell otherwise what one of clips does.
+
+Pure.
+"""
+
+import hashlib
+
+from memory.datasets import Example
+from streaming.messages import Span
+
+
+def told_by_words(example: Example) -> Example:
+    """Of clips that nobody is shown."""
+    return replaced(example, clips=(), context=(*example.context, *example.clips))
+
+
+def seen_in(view: Span, example: Example, *, before: Span | None = None) -> Example:
+    """Of clips in whose place a view is shown, after the end of what is before it."""
+    stretch = f"{example.id} {view.start_ns} {view.end_ns}"
+    start_ns, end_ns = view.start_ns, view.end_ns
+    if example.span is not None:
+        start_ns, end_ns = min(start_ns, example.span.start_ns), max(end_ns, example.span.end_ns)
+    return replaced(
+        told_by_words(example),
+        id=f"{example.task}-{hashlib.sha256(stretch.encode()).hexdigest()[:16]}",
+        lead_in=None,
+        view=view,
+        view_before=before,
+        span=view.model_copy(update={"start_ns": start_ns, "end_ns": end_ns}),
+    )
+
+
+def replaced(example: Example, **changed: object) -> Example:
+    return example.model_copy(update=changed)
