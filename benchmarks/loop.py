@@ -227,7 +227,7 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=20, help="of footage to ask about")
     parser.add_argument("--steps", type=int, default=600, help="of training")
-    parser.add_argument("--asked", type=int, default=100, help="questions of either sort")
+    parser.add_argument("--asked", type=int, default=160, help="questions of either sort")
     parser.add_argument("--scripts", type=int, default=16, help="of what was known, to replay")
     parser.add_argument("--texts", type=int, default=600, help="of what was known, to replay")
     parser.add_argument("--keep", type=Path, help="keep everything in this directory")

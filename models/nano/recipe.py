@@ -326,7 +326,7 @@ def note_at(
     )
 
 
-def _misremembered(rng: np.random.Generator, note: Note) -> str:
+def misremembered(rng: np.random.Generator, note: Note) -> str:
     """A note's text with mistakes, so that a model does not learn to copy its own."""
     texts: list[str] = []
     for event in note.events:
@@ -347,7 +347,7 @@ def note_sample(rng: np.random.Generator, clip: Clip, marks: Marks) -> Sample:
         for back in (2, 1):
             start_s = clip.start_s - back * LAYOUT.clip_length_s
             if start_s >= 0:
-                previous.append(_misremembered(rng, note_at(clip.script, start_s)))
+                previous.append(misremembered(rng, note_at(clip.script, start_s)))
     shown = shown_in(
         clip.script,
         start_s=clip.start_s - LAYOUT.lead_in_s * (clip.before is not None),

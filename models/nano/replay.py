@@ -10,16 +10,18 @@ import argparse
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
 
+from models.nano.answers import answer_example
 from models.nano.clips import SCRIPT_S, training_script
 from models.nano.footage import VideoFormat, render
-from models.nano.recipe import LAYOUT, note_at, text_batches
+from models.nano.recipe import LAYOUT, misremembered, note_at, text_batches
 from models.nano.truth import claim_of, shown_in
 from models.nano.world import Script
-from models.prompts import VIDEO, describe_prompt, judge_prompt
+from models.prompts import VIDEO, answer_prompt, describe_prompt, judge_prompt
 
 REPLAY_SEED = 50_000_000
 """First seed of the scripts: millions apart from those of all stages."""
@@ -49,13 +51,16 @@ def text_lines(count: int) -> Iterator[dict[str, Any]]:
 
 
 def clip_lines(script: Script, name: str) -> Iterator[dict[str, Any]]:
-    """The note of each clip, after its lead-in and the notes before it, and claims about it."""
-    rng = np.random.default_rng(script.seed)
+    """The note of each clip, after its lead-in and the notes before it, and claims about it.
+
+    And an answer from findings beside which the clip is shown, as evidence is.
+    """
+    rng, random = np.random.default_rng(script.seed), Random(script.seed)
     for start_s in np.arange(0, SCRIPT_S, LAYOUT.clip_length_s):
         end_s = float(start_s + LAYOUT.clip_length_s)
         shown = {"video": name, "start_s": float(start_s), "end_s": end_s}
         before = [start_s - back * LAYOUT.clip_length_s for back in (2, 1)]
-        previous = [note_at(script, at_s).text for at_s in before if at_s >= 0]
+        previous = [misremembered(rng, note_at(script, at_s)) for at_s in before if at_s >= 0]
         turn = (describe_prompt(previous), note_at(script, start_s).as_reply())
         yield {**line_of(f"{name}-{start_s:g}-note", "note", [turn]), **shown}
         true = [one.text for one in shown_in(script, start_s=start_s, end_s=end_s)]
@@ -65,6 +70,9 @@ def clip_lines(script: Script, name: str) -> Iterator[dict[str, Any]]:
         ]
         turns = [(first, said), *((asked.removeprefix(f"{VIDEO}\n"), r) for asked, r in more)]
         yield {**line_of(f"{name}-{start_s:g}-judge", "judge", turns), **shown}
+        question, _, findings, reply = answer_example(random)
+        turn = (answer_prompt(question, findings=findings, num_clips=1), reply)
+        yield {**line_of(f"{name}-{start_s:g}-answer", "answer", [turn]), **shown}
 
 
 def line_of(name: str, task: str, turns: list[tuple[str, str]]) -> dict[str, Any]:

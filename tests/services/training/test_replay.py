@@ -22,11 +22,12 @@ def test_the_shipped_model_is_good_at_its_replay(bare: Settings, tmp_path: Path)
 
     assert {one.task for one in found} == {"plan", "answer", "note", "judge"}
     clips = [one for one in found if one.video]
-    assert len(clips) == 2 * SCRIPT_S / 10
+    assert len(clips) == 3 * SCRIPT_S / 10  # a note, claims and an answer of each
+    assert {one.task for one in found if not one.video} == {"plan", "answer"}
     with opened(bare, make=True) as stores:
-        some = [one for one in found if one.task == "plan"] + clips[2:16]
+        some = [one for one in found if one.task == "plan"] + clips[3:24]
         measured = evaluate(engine, stores, some, tmp_path / "replay", with_blind=False)
-        led = tokens_of(Media(engine, stores, tmp_path / "replay"), clips[2])
+        led = tokens_of(Media(engine, stores, tmp_path / "replay"), clips[3])
 
     scores = measured.seen.estimates()
     assert measured.seen.unusable == 0
