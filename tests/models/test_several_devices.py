@@ -40,7 +40,9 @@ def test_two_devices_learn_what_one_learns(together: Path, tmp_path: Path, name:
     assert len(two["losses"]) == STEPS
     assert two["losses"][0]["loss_0"] == pytest.approx(one["losses"][0]["loss_0"], rel=1e-4)
     for alone, both in zip(one["losses"], two["losses"], strict=True):
-        assert both == pytest.approx(alone, rel=0.01, abs=1e-4)
+        for kind, value in alone.items():
+            coarse = kind.startswith("retrieval")  # in bfloat16, whose steps are of up to 0.8 %
+            assert both[kind] == pytest.approx(value, rel=0.03 if coarse else 0.01, abs=1e-4), kind
     start = tiny_engine().model.state_dict()
     assert list(two["weights"]) == list(one["weights"])
     apart = moved = 0.0
