@@ -116,7 +116,7 @@ def _told_from(script: Script, from_s: float) -> Iterator[Said]:
 
 
 def new_questions(script: Script, *, count: int) -> list[DemoQuestion]:
-    """When and how often, as many of each: what only somebody answers who knows what is new.
+    """When and how often, up to half as many of each: what only who knows what is new can answer.
 
     Whether it ever happened is answered rightly by whoever says yes to everything.
     """
