@@ -105,20 +105,22 @@ class Truth:
             return False
         return self.notes[place - 1].span.end_ns == self.notes[place].span.start_ns
 
+    def _led_ns(self, place: int) -> int:
+        """How much of what is before a clip is in view with it."""
+        return self._lead_ns if self.is_led_into(place) else 0
+
     def _is_said(self, one: Occurrence) -> bool:
         return not self._by_people.isdisjoint(one.clip_ids)
 
     def _told(self, span: Span, first: int, last: int) -> list[Occurrence]:
         """What a note of the clips from first to last tells, that begins and ends as the span."""
-        lead_ns = self._lead_ns if self.is_led_into(first) else 0
-        left_ns = self._lead_ns if self.is_led_into(last + 1) else 0
+        lead_ns, left_ns = self._led_ns(first), self._led_ns(last + 1)
         return [
             one for one in self.occurrences if is_told(one.span, span, lead_ns, left_ns=left_ns)
         ]
 
     def _note_of(self, told: Iterable[Occurrence], span: Span, first: int) -> Note:
-        lead_ns = self._lead_ns if self.is_led_into(first) else 0
-        seen = span.model_copy(update={"start_ns": span.start_ns - lead_ns})
+        seen = span.model_copy(update={"start_ns": span.start_ns - self._led_ns(first)})
         return self._written([self._event(one.text, cut_to(one.span, seen), span) for one in told])
 
     def _written(self, events: list[NoteEvent]) -> Note:
@@ -137,8 +139,7 @@ class Truth:
     def _window(self, place: int) -> Span:
         """The time whose beginnings the clip tells of."""
         span = self.notes[place].span
-        lead_ns = self._lead_ns if self.is_led_into(place) else 0
-        left_ns = self._lead_ns if self.is_led_into(place + 1) else 0
+        lead_ns, left_ns = self._led_ns(place), self._led_ns(place + 1)
         return span.model_copy(
             update={"start_ns": span.start_ns - lead_ns, "end_ns": span.end_ns - left_ns}
         )
