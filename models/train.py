@@ -206,9 +206,8 @@ def batch_losses(
         embeds_BLD = model.inputs_embeds(input_ids_BL, visual_XD)
         if devices is not None and devices.total(sum(map(_is_projected, clips))):
             embeds_BLD = embeds_BLD + touched(model.projector.parameters())
-        hidden_BLD = model.language_model.model(inputs_embeds=embeds_BLD).last_hidden_state
         taught_BL = labels_BL[:, 1:] != IGNORED
-        logits = model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL]).float()
+        logits = reply_logits(model, embeds_BLD, taught_BL)
         if before is None:
             losses = {"loss": functional.cross_entropy(logits, labels_BL[:, 1:][taught_BL])}
         else:
@@ -235,7 +234,13 @@ def expected(
 ) -> Tensor:
     """The logits of a model that does not learn, of the tokens that are taught."""
     visual_XD = visual_tokens(model, clips) if clips else None
-    embeds_BLD = model.inputs_embeds(input_ids_BL, visual_XD)
+    return reply_logits(model, model.inputs_embeds(input_ids_BL, visual_XD), taught_BL)
+
+
+def reply_logits(
+    model: LongwatchForConditionalGeneration, embeds_BLD: Tensor, taught_BL: Tensor
+) -> Tensor:
+    """The logits of the tokens that are taught, in order."""
     hidden_BLD = model.language_model.model(inputs_embeds=embeds_BLD).last_hidden_state
     return model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL]).float()
 
