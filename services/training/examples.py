@@ -16,17 +16,19 @@ def told_by_words(example: Example) -> Example:
 
 def seen_in(view: Span, example: Example, *, before: Span | None = None) -> Example:
     """Of clips in whose place a view is shown, after the end of what is before it."""
+    assert example.span is not None
     stretch = f"{example.id} {view.start_ns} {view.end_ns}"
-    start_ns, end_ns = view.start_ns, view.end_ns
-    if example.span is not None:
-        start_ns, end_ns = min(start_ns, example.span.start_ns), max(end_ns, example.span.end_ns)
+    times = {
+        "start_ns": min(view.start_ns, example.span.start_ns),
+        "end_ns": max(view.end_ns, example.span.end_ns),
+    }
     return replaced(
         told_by_words(example),
         id=f"{example.task}-{hashlib.sha256(stretch.encode()).hexdigest()[:16]}",
         lead_in=None,
         view=view,
         view_before=before,
-        span=view.model_copy(update={"start_ns": start_ns, "end_ns": end_ns}),
+        span=view.model_copy(update=times),
     )
 
 

@@ -55,7 +55,7 @@ def views_of(truth: Truth, place: int) -> Iterator[Span]:
 class Moved:
     """A clip that begins up to half the time from picture to picture earlier or later.
 
-    `before` is as much footage before it, where there is some.
+    `before` is as much footage before it, if there is as much, or what there is.
     """
 
     span: Span
@@ -76,7 +76,9 @@ def moved_clips(truth: Truth, place: int) -> Iterator[Moved]:
         by_ns = truth.picture_ns * part // PARTS
         if (note := truth.moved(place, by_ns)) is not None:
             span = moved(clip, by_ns)
-            yield Moved(span, moved(span, clip.start_ns - clip.end_ns) if led else None, note)
+            from_ns = max(0, span.start_ns - (clip.end_ns - clip.start_ns))
+            times = {"start_ns": from_ns, "end_ns": span.start_ns}
+            yield Moved(span, span.model_copy(update=times) if led else None, note)
 
 
 def light_of(view: Span) -> float:
