@@ -32,7 +32,7 @@ from services.moments import MINUTE_NS, Bounds, show_ns
 from services.progress import is_recording
 from services.registry import Registry
 from services.tracing import CarryingTracer, Tracer
-from services.wording import Told, cite, without_evidence
+from services.wording import Told, cite, counted, without_evidence
 from streaming.messages import Answer, Citation, Coverage, Span, Verdict, wall_time
 
 MAX_QUESTION_CHARS = 2000
@@ -102,7 +102,7 @@ class Answerer:
         finding, looked, sought = self._find(plan, asked, noted)
         verdict = _verdict(finding, coverage, sought)
         if verdict is Verdict.FOUND:
-            pieces = self._say(meant.rest, finding, asked)
+            pieces = self._say(meant.rest, plan, finding, asked)
         else:
             pieces = iter([without_evidence(verdict, plan.intent, coverage)])
         said: list[str] = []
@@ -182,20 +182,26 @@ class Answerer:
             for note in notes[-MAX_NOTES:]
         ]
 
-    def _say(self, question: str, finding: Finding, asked: Sequence[Asked]) -> Iterator[str]:
-        """The model's words about the finding; ours if it has none."""
+    def _say(
+        self, question: str, plan: Plan, finding: Finding, asked: Sequence[Asked]
+    ) -> Iterator[str]:
+        """The model's words about the finding; ours if it has none, or miscounts."""
         told = finding.moments[:MAX_FINDINGS]
         findings = [
             f"result: {finding.result}",
             *(f"[{number}] {one.text}" for number, one in enumerate(told, start=1)),
         ]
         cited = [Told(one.text, at=_shown(one, asked)) for one in told]
+        written, ours = self._written(question, findings, self._clips(told)), ""
+        if plan.intent == "count":
+            written = counted(written, finding.result, asked=question)
+            ours = f"{finding.result} times: "
         spoke = False
-        for piece in cite(self._written(question, findings, self._clips(told)), cited):
+        for piece in cite(written, cited):
             spoke = spoke or any(character.isalnum() for character in piece)
             yield piece
         if not spoke:
-            yield "; ".join(f"{one.text}: {one.at}" for one in cited)
+            yield ours + "; ".join(f"{one.text}: {one.at}" for one in cited)
 
     def _written(
         self, question: str, findings: Sequence[str], clips: Sequence[ClipTokens]

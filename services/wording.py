@@ -14,6 +14,7 @@ from streaming.messages import NS_PER_S, Coverage, Verdict
 
 _JOINT = r"(?:[,\s]*\b(?:and|at|first)\b)*[,\s]*"  # goes with the citation after it
 _CITATION = re.compile(rf"({_JOINT})\[(what )?(\d{{1,4}})\]", re.IGNORECASE)
+_NUMBER = re.compile(r"\[[^]]*\]|(\d+)")  # but for those of citations
 _BEGUN = re.compile(rf"{_JOINT}(?:\w*|\[[what ]{{0,5}}\d{{0,4}})$", re.IGNORECASE)
 
 _NOTHING: dict[Intent, str] = {
@@ -55,6 +56,21 @@ def cite(pieces: Iterable[str], told: Sequence[Told]) -> Iterator[str]:
         held = held[ready_until:]
     if rest := _cited(held, told):
         yield rest
+
+
+def counted(pieces: Iterable[str], result: str, *, asked: str) -> Iterator[str]:
+    """What a model says of a count, whole; nothing of it where it says another number.
+
+    Numbers of the question can be others, and there need be none: "twice" is not looked into.
+    """
+    text = "".join(pieces)
+    said = _numbers(text)
+    if result in said or not said - _numbers(asked):
+        yield text
+
+
+def _numbers(text: str) -> set[str]:
+    return {number for number in _NUMBER.findall(text) if number}
 
 
 def without_evidence(verdict: Verdict, intent: Intent, coverage: Coverage) -> str:

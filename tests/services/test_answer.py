@@ -190,10 +190,24 @@ def test_the_model_is_given_the_result_and_numbered_moments(
 
 def test_words_come_piece_by_piece(answerer: Answerer) -> None:
     pieces: list[str] = []
-    answer = answerer.ask(Question("count: bright light"), on_text=pieces.append)
+    answer = answerer.ask(Question("when: bright light"), on_text=pieces.append)
 
     assert len(pieces) > 1
     assert "".join(pieces).strip() == answer.text
+
+
+def test_a_model_that_miscounts_is_not_heard(
+    ask: Ask, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "answer", lambda *_, **__: iter(["22", " times, at [1]."]))
+
+    answer = ask("count: bright light")
+
+    assert answer.value == 2
+    assert answer.text == (
+        "2 times: a bright light shines: 0:00:12.000–0:00:15.000; "
+        "a bright light shines: 0:00:34.000–0:00:36.000"
+    )
 
 
 def test_a_question_without_a_plan_is_looked_for(ask: Ask) -> None:

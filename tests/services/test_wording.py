@@ -3,7 +3,7 @@
 import pytest
 
 from models.schemas import Intent
-from services.wording import Told, cite, unwatched, without_evidence
+from services.wording import Told, cite, counted, unwatched, without_evidence
 from streaming.messages import NS_PER_S, Coverage, GapReason, Span, StreamGap, Verdict
 
 SPAN = Span(stream_id="a", start_ns=0, end_ns=600 * NS_PER_S)
@@ -57,6 +57,25 @@ def test_words_are_said_as_soon_as_they_are_whole() -> None:
     assert list(cite(["One two", " three [", "1] four."], TOLD)) == [
         "One", " two three", " 0:00:01 four.",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("written", "is_heard"),
+    [
+        ("12 times, at [1].", True),
+        ("In 3 hours 12 times.", True),
+        ("In 3 hours often, at [1] and [7].", True),
+        ("Twelve times.", True),
+        ("122 times, at [1].", False),
+        ("In 3 hours 2 times, at [12].", False),
+    ],
+)
+def test_a_count_is_the_one_that_was_found(written: str, is_heard: bool) -> None:
+    pieces = [written[:5], written[5:]]
+
+    said = list(counted(pieces, "12", asked="How often in 3 hours?"))
+
+    assert said == ([written] if is_heard else [])
 
 
 @pytest.mark.parametrize(
