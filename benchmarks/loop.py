@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.watching import load_average, machine, room_there_was, write_result
-from models.intervals import Estimate, wilson
 from models.nano import novelty
 from models.nano.demo import DemoQuestion, render_demo
 from models.nano.replay import write_replay
@@ -52,14 +51,11 @@ class CommandFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """How many questions were answered rightly."""
+    """How many questions were answered rightly, and so of each kind."""
 
     right: int
     asked: int
-
-    @property
-    def share(self) -> Estimate:
-        return wilson(self.right, self.asked)
+    of_kinds: dict[str, tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,9 +178,14 @@ class Loop:
         return new, self._right_of(self._known)
 
     def _right_of(self, questions: Sequence[DemoQuestion]) -> Right:
-        right = sum(map(self._is_right, questions))
+        answered = [(one.kind, self._is_right(one)) for one in questions]
+        of_kinds: dict[str, tuple[int, int]] = {}
+        for kind, is_right in answered:
+            right, asked = of_kinds.get(kind, (0, 0))
+            of_kinds[kind] = (right + is_right, asked + 1)
+        right = sum(is_right for _, is_right in answered)
         print(f"{right} of {len(questions)} right", flush=True)
-        return Right(right, len(questions))
+        return Right(right, len(questions), of_kinds)
 
     def _is_right(self, asked: DemoQuestion) -> bool:
         since = until = None

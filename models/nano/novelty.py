@@ -36,7 +36,7 @@ TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
 TAUGHT_CLIPS = 5
 """How long a place is watched of which a clip is labelled: neither the first nor the last."""
 TAUGHT_PACE = 2.0  # of all else where clips are labelled: where little goes on, little is learnt
-ROUNDS = 250  # of questions, of which those are taken that fit
+ROUNDS = 1000  # of questions, of which those are taken that fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,15 +116,15 @@ def _told_from(script: Script, from_s: float) -> Iterator[Said]:
 
 
 def new_questions(script: Script, *, count: int) -> list[DemoQuestion]:
-    """When and how often, up to half as many of each: what only who knows what is new can answer.
+    """When and how often, half of each: what only who knows what is new can answer.
 
     Whether it ever happened is answered rightly by whoever says yes to everything.
     """
-    of_kind: dict[str, list[ScriptedQuestion]] = {"when": [], "count": []}
-    for one in _questions(script):
-        if one.kind in of_kind and _has_novelty(one) and len(of_kind[one.kind]) < count // 2:
-            of_kind[one.kind].append(one)
-    return [_asked(one) for asked in of_kind.values() for one in asked]
+    new = (
+        (one for one in _questions(script) if one.kind == kind and _has_novelty(one))
+        for kind in ("when", "count")
+    )
+    return [_asked(one) for of_kind in new for one in islice(of_kind, count // 2)]
 
 
 def known_questions(script: Script, *, count: int) -> list[DemoQuestion]:

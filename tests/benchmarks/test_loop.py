@@ -18,6 +18,7 @@ def test_what_is_labelled_is_learnt_and_serves(tmp_path: Path) -> None:
 
     for one in (shown.new_before, shown.new_after, shown.known_before, shown.known_after):
         assert one.asked == SMALL.asked
+        assert one.right == sum(right for right, _ in one.of_kinds.values())
     steps = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert json.loads(steps[-1])["step"] == SMALL.steps
     settings = load_settings(data=tmp_path / "data")
