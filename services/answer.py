@@ -195,7 +195,7 @@ class Answerer:
         written, ours = self._written(question, findings, self._clips(told)), ""
         if plan.intent == "count":
             written = counted(written, finding.result, asked=question)
-            ours = f"{finding.result} times: "
+            ours = "once: " if finding.value == 1 else f"{finding.result} times: "
         spoke = False
         for piece in cite(written, cited):
             spoke = spoke or any(character.isalnum() for character in piece)

@@ -210,6 +210,14 @@ def test_a_model_that_miscounts_is_not_heard(
     )
 
 
+def test_what_a_model_miscounts_and_was_once_is_said_to_be_so(
+    ask: Ask, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "answer", lambda *_, **__: iter(["2 times, at [1]."]))
+
+    assert ask("count: dim light").text == "once: a dim light shines: 0:00:19.000–0:00:24.000"
+
+
 def test_a_question_without_a_plan_is_looked_for(ask: Ask) -> None:
     answer = ask("a bright light shines")
 
