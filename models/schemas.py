@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Intent = Literal["when", "count", "order", "between", "state", "exists", "describe"]
+Which = Literal["all", "first", "last"]
 
 
 class Strict(BaseModel):
@@ -49,4 +50,4 @@ class Plan(Strict):
     intent: Intent
     events: tuple[str, ...] = ()
     ended_by: tuple[str, ...] = ()
-    which: Literal["all", "first", "last"] = "all"
+    which: Which = "all"

@@ -11,13 +11,11 @@ Wordings are drawn from a `random.Random` that is given. Knows nothing of plans'
 import re
 from dataclasses import dataclass
 from random import Random
-from typing import Literal, cast
+from typing import cast
 
 from models.nano.grammar import BOX_ACTIONS, FIXTURES, Event, Mention, mention
 from models.nano.wordings import between, count, describe, exists, order, state, when
-from models.schemas import Intent
-
-Which = Literal["all", "first", "last"]
+from models.schemas import Intent, Which
 
 _A_BEFORE_VOWEL = re.compile(r"\ba(?= [aeio])")
 

@@ -8,17 +8,22 @@ Pure.
 
 from collections.abc import Iterator
 
-from models.schemas import Intent, Plan
-from services.training.inflecting import told_in_parts
+from models.schemas import Intent, Plan, Which
+from services.training.inflecting import Told, told_in_parts
 
-IN_ITS_WORDS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
-    ("when", ("When was it that {}?", "When is it that {}?", "Show me the moment when {}.")),
-    ("count", ("How often was it that {}?", "How many times was it seen that {}?")),
-    ("exists", ("Was it ever seen that {}?", "Is it so that {}?")),
+Forms = tuple[tuple[Intent, Which, tuple[str, ...]], ...]
+
+IN_ITS_WORDS: Forms = (
+    ("when", "all", ("When was it that {}?", "When is it that {}?", "Show me the moment when {}.")),
+    ("when", "first", ("When was the first time that {}?",)),
+    ("when", "last", ("When was the last time that {}?",)),
+    ("count", "all", ("How often was it that {}?", "How many times was it seen that {}?")),
+    ("exists", "all", ("Was it ever seen that {}?", "Is it so that {}?")),
 )
-IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
+IN_FORMS: Forms = (
     (
         "when",
+        "all",
         (
             "When did {who} {base}?",
             "At what time did {who} {base}?",
@@ -31,7 +36,32 @@ IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
         ),
     ),
     (
+        "when",
+        "first",
+        (
+            "When did {who} first {base}?",
+            "When did {who} {base} first?",
+            "When did {who} {base} for the first time?",
+            "When was {who} first seen {ger}?",
+            "Show me the first time that {who} {past}.",
+            "When was the first {ger} of {who}?",
+        ),
+    ),
+    (
+        "when",
+        "last",
+        (
+            "When did {who} last {base}?",
+            "When did {who} {base} last?",
+            "When did {who} most recently {base}?",
+            "When was {who} last seen {ger}?",
+            "Show me the last time that {who} {past}.",
+            "When was the last {ger} of {who}?",
+        ),
+    ),
+    (
         "count",
+        "all",
         (
             "How often did {who} {base}?",
             "How often has {who} {part}?",
@@ -44,6 +74,7 @@ IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
     ),
     (
         "exists",
+        "all",
         (
             "Did {who} {base}?",
             "Has {who} {part}?",
@@ -55,29 +86,36 @@ IN_FORMS: tuple[tuple[Intent, tuple[str, ...]], ...] = (
         ),
     ),
 )
-OF_MANY = (
+OF_SEVERAL = (
     "How many {many} {past}?",
     "How many {many} have {part}?",
     "How many {many} were {ger}?",
     "Count the {many} that {past}.",
 )
+OF_ONE_WORD = ("How many {ger}s of {who} were there?", "Count the {ger}s of {who}.")
 
 
 def plans_of(text: str) -> Iterator[tuple[str, Plan]]:
     """Questions of people about an event, and what they mean."""
-    for intent, asked in IN_ITS_WORDS:
+    for intent, which, asked in IN_ITS_WORDS:
         for words in asked:
-            yield words.format(text), Plan(intent=intent, events=(text,))
+            yield words.format(text), Plan(intent=intent, events=(text,), which=which)
     if told := told_in_parts(text):
-        for intent, asked in IN_FORMS:
+        for intent, which, asked in (*IN_FORMS, *_of_number(told)):
             for words in asked:
                 question = words.format(
-                    who=told.subject, base=told.base, past=told.past, part=told.part, ger=told.ger
+                    who=told.subject,
+                    many=told.many,
+                    base=told.base,
+                    past=told.past,
+                    part=told.part,
+                    ger=told.ger,
                 )
-                yield question, Plan(intent=intent, events=(text,))
-        if told.many is not None:
-            for words in OF_MANY:
-                question = words.format(
-                    many=told.many, past=told.past, part=told.part, ger=told.ger
-                )
-                yield question, Plan(intent="count", events=(text,))
+                yield question, Plan(intent=intent, events=(text,), which=which)
+
+
+def _of_number(told: Told) -> Forms:
+    """How it is asked for the number of those who do it, or of what they do."""
+    of_one_word = OF_ONE_WORD if told.ger.isalpha() else ()
+    of_several = () if told.many is None else OF_SEVERAL
+    return (("count", "all", (*of_several, *of_one_word)),)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from models.schemas import Intent, Plan
+from models.schemas import Intent, Plan, Which
 from services.training.inflecting import told_in_parts, told_of_any
 from services.training.plans import plans_of
 
@@ -57,3 +57,26 @@ def test_what_is_labelled_is_asked_for_in_its_forms() -> None:
     assert {plan.intent for plan in dict(plans_of("a parcel is put down")).values()} == {
         "when", "count", "exists",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("question", "which"),
+    [
+        ("When did the red cow turn back?", "all"),
+        ("When did the red cow first turn back?", "first"),
+        ("When was the first time that the red cow turns back?", "first"),
+        ("When did the red cow turn back last?", "last"),
+        ("When was the red cow last seen turning back?", "last"),
+    ],
+)
+def test_the_first_and_the_last_time_are_asked_for_as_such(question: str, which: Which) -> None:
+    asked = dict(plans_of("the red cow turns back"))
+
+    assert asked[question] == Plan(intent="when", events=("the red cow turns back",), which=which)
+
+
+def test_deeds_of_one_word_are_counted_as_things() -> None:
+    asked = dict(plans_of("a tree falls"))
+
+    assert asked["Count the fallings of a tree."] == asked["How many trees fell?"]
+    assert not any("pickings" in one for one in dict(plans_of("a man picks up a box")))
