@@ -25,8 +25,8 @@ from models.video_llm import LongwatchForConditionalGeneration
 
 LAYERS = "language_model.model.layers"
 HEADS = ("visual_head", "text_head", "retrieval_scale")
-LR_OF_WIDTH = 0.08
-"""Peak learning rate times the decoder's width: 3e-4 at 256, 2e-5 at 4096."""
+LR_OF_WIDTH = 0.04
+"""Peak learning rate times the decoder's width: 1.5e-4 at 256, 1e-5 at 4096."""
 LORA_LR, HEADS_LR = 5.0, 3.0  # how much faster adapters and heads learn than a decoder
 OWN_SHARE = 0.5
 """How much of what is drawn was said by people, where people said something."""

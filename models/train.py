@@ -3,9 +3,9 @@
 A stage says which parts learn, how fast and for how many steps; a task draws batches and returns
 their losses. Mostly a task is to write the replies of a source, which yields samples of clips or of
 text alone (batched apart, as LLaVA-Video does, so that little is padded).
-The loss of a reply is next-token cross entropy, plus SigLIP's sigmoid loss (arXiv
-2303.15343) between clips and texts that are or are not true of them, which makes them findable
-by vector.
+The loss of a reply is that of its next tokens (`models/reply_loss.py`), plus SigLIP's sigmoid loss
+(arXiv 2303.15343) between clips and texts that are or are not true of them, which makes them
+findable by vector.
 
 A run that keeps its state (`models/kept.py`) goes on after a kill as if it had never stopped, to
 the bit, if its sources go on where they were. On several devices
@@ -33,6 +33,7 @@ from torch.nn import functional
 from models.cpu_attention import trained_with
 from models.kept import Kept, Progress
 from models.processor import Frames, Processor
+from models.reply_loss import Target, reply_loss
 from models.several_devices import SeveralDevices, touched
 from models.video_llm import LongwatchForConditionalGeneration
 
@@ -63,6 +64,7 @@ class Sample:
 
     `captions` are texts true of the (one) clip; they train retrieval. `more` are further prompts
     and replies of the same conversation: clips are long, and one is asked about several times.
+    `target` is that of all its replies.
     """
 
     prompt: str
@@ -70,6 +72,7 @@ class Sample:
     clips: tuple[ClipFeatures | ClipAsRead, ...] = ()
     captions: tuple[str, ...] = ()
     more: tuple[tuple[str, str], ...] = ()
+    target: Target = Target.AS_IT_STANDS
 
 
 Source = Iterator[list[Sample]]
@@ -153,8 +156,7 @@ def replies(
 ) -> Task:
     """The task of writing the replies of a source's samples; on several devices, of its part.
 
-    With the model as it was before, the task is to find each next token of them as likely as that
-    does (Learning without Forgetting, arXiv 1606.09282, section 3).
+    `before` is the model as it was, where it has a say in targets.
     """
     return lambda model, processor: batch_losses(
         model, processor, next(source), devices, before=before
@@ -195,9 +197,8 @@ def batch_losses(
 ) -> dict[str, Tensor]:
     """Return `loss` (next token, on replies) and, where samples have captions, `retrieval`.
 
-    The loss is the cross entropy, or, with a model `before`, how far the next token is from what
-    that expects (Kullback-Leibler divergence). On several devices, the mean of what they return is
-    the loss of all samples together.
+    A model `before` says what it expects where replies are not learnt as they stand. On several
+    devices, the mean of what they return is the loss of all samples together.
     """
     clips = [clip for sample in samples for clip in sample.clips]
     input_ids_BL, labels_BL = (x.to(model.device) for x in collate(processor, samples))
@@ -208,10 +209,11 @@ def batch_losses(
             embeds_BLD = embeds_BLD + touched(model.projector.parameters())
         taught_BL = labels_BL[:, 1:] != IGNORED
         logits = reply_logits(model, embeds_BLD, taught_BL)
-        if before is None:
-            losses = {"loss": functional.cross_entropy(logits, labels_BL[:, 1:][taught_BL])}
-        else:
-            losses = {"loss": divergence(logits, expected(before, clips, input_ids_BL, taught_BL))}
+        target_N = _of_tokens([sample.target for sample in samples], taught_BL)
+        said = None
+        if before is not None and set(target_N) != {Target.AS_IT_STANDS}:
+            said = expected(before, clips, input_ids_BL, taught_BL)
+        losses = {"loss": reply_loss(logits, labels_BL[:, 1:][taught_BL], target_N, said)}
         counts = {"loss": int(taught_BL.sum())}
         captions = {text for sample in samples for text in sample.captions}
         if devices is not None:
@@ -245,10 +247,10 @@ def reply_logits(
     return model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL]).float()
 
 
-def divergence(logits: Tensor, of: Tensor) -> Tensor:
-    """How far a distribution is from another, in nats, as a mean over tokens."""
-    said, meant = (one.log_softmax(-1) for one in (logits, of))
-    return functional.kl_div(said, meant, log_target=True, reduction="batchmean")
+def _of_tokens(targets: Sequence[Target], taught_BL: Tensor) -> list[Target]:
+    """The target of each token that is taught, in order."""
+    counts = taught_BL.sum(1).tolist()
+    return [one for one, count in zip(targets, counts, strict=True) for _ in range(count)]
 
 
 def _is_projected(clip: ClipFeatures | ClipAsRead) -> bool:

@@ -6,7 +6,8 @@
     config.json     and weights, and tokenizer: the checkpoint, when it is done
 
 What was known before is kept by replay: each step takes a batch of the set, and one of other sets,
-of which the decoder is to say what it said before it learnt.
+of which the decoder is to say what it said before it learnt. What people said of a clip, and it
+would not have said, is learnt by a margin then.
 """
 
 import copy
@@ -36,6 +37,7 @@ from models.finetune import (
 from models.kept import Kept
 from models.lora import merge
 from models.processor import Frames
+from models.reply_loss import Target
 from models.schemas import Note
 from models.several_devices import SeveralDevices
 from models.stages import Shown, StageName
@@ -123,8 +125,9 @@ def learn_from(
 ) -> Learnt:
     """The same, of examples that are there: at least one of the sources has some.
 
-    What is replayed is learnt as it is, or as the model `before` knows it. The checkpoint goes into
-    a folder of its own, or into that of the run.
+    What is replayed is learnt as it is, or as the model `before` knows it, which then also says
+    what people's notes correct. The checkpoint goes into a folder of its own, or into that of the
+    run.
 
     Raises:
         ModelError, OutputUnusable, ClipUnusable
@@ -193,11 +196,26 @@ def _tasks(
     tasks: list[Task] = []
     for number, source in enumerate(sources):
         if source.examples:
-            lessons = [lesson_of(source.media, tuning, one) for one in source.examples]
+            target = partial(target_of, is_replayed=number > 0) if before else _as_it_stands
+            lessons = [lesson_of(source.media, tuning, one, target(one)) for one in source.examples]
             how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
-            known = before if number else None
-            tasks.append(replies(drawn(lessons, how), devices, before=known))
+            tasks.append(replies(drawn(lessons, how), devices, before=before))
     return tasks
+
+
+def _as_it_stands(_example: Example) -> Target:
+    return Target.AS_IT_STANDS
+
+
+def target_of(example: Example, *, is_replayed: bool) -> Target:
+    """How an example is taught where the model as it was is there to be asked.
+
+    Only notes are corrected: yes and no are to stay as likely as they are true.
+    """
+    if is_replayed:
+        return Target.AS_BEFORE
+    is_corrected = example.task == "note" and example.origin == "label"
+    return Target.CORRECTED if is_corrected else Target.AS_IT_STANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +282,13 @@ def _length(engine: TransformersEngine, stores: Stores, example: Example) -> int
     return texts + sum(note.token_count for note in notes if note is not None)
 
 
-def lesson_of(media: Media, tuning: Tuning, example: Example) -> Lesson:
+def lesson_of(media: Media, tuning: Tuning, example: Example, target: Target) -> Lesson:
     own = example.origin == "label"
-    return Lesson(example.task, own, example.shown, partial(sample_of, media, tuning, example))
+    load = partial(sample_of, media, tuning, example, target)
+    return Lesson(example.task, own, example.shown, load)
 
 
-def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
+def sample_of(media: Media, tuning: Tuning, example: Example, target: Target) -> Sample:
     """The example with its clips, as the stage reads them."""
     (prompt, reply), *more = example.turns
     if tuning.stage.reads_features:
@@ -283,7 +302,7 @@ def sample_of(media: Media, tuning: Tuning, example: Example) -> Sample:
     if example.task == "note":
         note = Note.model_validate_json(reply)
         captions = tuple({note.text, *(event.text for event in note.events)})
-    return Sample(prompt, reply, clips, captions=captions, more=tuple(more))
+    return Sample(prompt, reply, clips, captions=captions, more=tuple(more), target=target)
 
 
 def begin(

@@ -15,6 +15,7 @@ import torch
 
 from models.finetune import Drawing, Lesson, Tuning, batches, stage_of
 from models.lora import merge
+from models.reply_loss import Target
 from models.several_devices import SeveralDevices, launched_devices
 from models.stages import StageName
 from models.train import Sample, replies, train
@@ -32,7 +33,7 @@ TUNINGS = {
 }
 
 
-def lessons(stage: StageName) -> list[Lesson]:
+def lessons(stage: StageName, target: Target) -> list[Lesson]:
     shown = [
         Sample("what <video>", "yes", (clip(1),), captions=("a", "b")),
         Sample("what <video>", "no", (clip(2),), captions=("c",)),
@@ -40,21 +41,25 @@ def lessons(stage: StageName) -> list[Lesson]:
     ]
     text = [Sample("what", "2.0 1.0 no"), Sample("what happens", "1.0")]
     samples = shown if stage is StageName.ALIGN else [*shown, *text]
-    return [Lesson("answer", False, "video", lambda one=one: one) for one in samples]
+    return [
+        Lesson("answer", False, "video", lambda one=one: replace(one, target=target))
+        for one in samples
+    ]
 
 
 def learn(out: Path, tuning: Tuning, devices: SeveralDevices | None) -> None:
     engine, seen = tiny_engine(), list[dict[str, float]]()
     part = (0, 1) if devices is None else devices.part
     drawing = Drawing(BATCH_SIZE, seed=3, first_step=0, part=part)
-    replayed = batches(lessons(tuning.stage), replace(drawing, seed=4))
+    taught = batches(lessons(tuning.stage, Target.CORRECTED), drawing)
+    replayed = batches(lessons(tuning.stage, Target.AS_BEFORE), replace(drawing, seed=4))
     before = deepcopy(engine.model)
     train(
         engine.model,
         engine.processor,
         stage_of(engine.model, tuning),
         [
-            replies(batches(lessons(tuning.stage), drawing), devices),
+            replies(taught, devices, before=before),
             replies(replayed, devices, before=before),
         ],
         report=seen.append,

@@ -23,6 +23,7 @@ from models.finetune import (
 )
 from models.kept import Kept
 from models.lora import adapt, merge
+from models.reply_loss import Target
 from models.stages import VIDEO, Shown, StageName, Strategy
 from models.train import (
     ClipAsRead,
@@ -270,7 +271,8 @@ def test_stored_tokens_are_read_as_they_are_projected() -> None:
 def test_what_a_model_said_before_is_what_it_is_held_to() -> None:
     engine = tiny_engine()
     model, before = engine.model, deepcopy(engine.model)
-    samples = [Sample("what <video>", "yes no", (clip(1),), ("a",)), Sample("what", "2.0")]
+    said = (Sample("what <video>", "yes no", (clip(1),), ("a",)), Sample("what", "2.0"))
+    samples = [replace(one, target=Target.AS_BEFORE) for one in said]
 
     def apart() -> float:
         return batch_losses(model, engine.processor, samples, before=before)["loss"].item()

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from memory.datasets import HELD_OUT, TRAIN, Example
+from memory.datasets import HELD_OUT, TRAIN, Example, ExampleTask, Origin, Turn
 from models.finetune import Tuning
+from models.reply_loss import Target
 from models.stages import StageName
 from models.transformers_engine import TransformersEngine
 from services.settings import Settings
-from services.training.learning import Learning, sources_of
+from services.training.learning import Learning, sources_of, target_of
 from services.wiring import opened
 from streaming.messages import Span
 from tests.conftest import ROOT
@@ -177,12 +178,31 @@ def test_what_is_replayed_is_said_as_before_with_adapters_too(
     assert last["loss_1"] < 0.5 * first["loss_0"]  # it was never learnt what is said there
 
 
+@pytest.mark.parametrize(
+    ("task", "origin", "is_replayed", "target"),
+    [
+        ("note", "label", False, Target.CORRECTED),
+        ("note", "model", False, Target.AS_IT_STANDS),
+        ("judge", "label", False, Target.AS_IT_STANDS),
+        ("note", "label", True, Target.AS_BEFORE),
+        ("plan", "given", True, Target.AS_BEFORE),
+    ],
+)
+def test_beside_replay_what_people_note_is_a_correction(
+    task: ExampleTask, origin: Origin, is_replayed: bool, target: Target
+) -> None:
+    turns = (Turn(speaker="human", value="What?"), Turn(speaker="gpt", value="yes"))
+    example = Example(id="1", task=task, origin=origin, conversations=turns)
+
+    assert target_of(example, is_replayed=is_replayed) is target
+
+
 def test_in_a_stage_that_teaches_to_see_what_is_replayed_is_learnt(
     taught: Settings, tmp_path: Path
 ) -> None:
     out, replay = tmp_path / "out", replay_of(taught, tmp_path / "replay")
 
-    trained(taught, out, "--stage", "pretrain", "--replay", str(replay))
+    trained(taught, out, "--stage", "pretrain", "--lr", "2e-3", "--replay", str(replay))
 
     first, last = metrics(out)[0], metrics(out)[-1]
     assert first["loss_1"] > 3
