@@ -22,6 +22,8 @@ from models.schemas import Note, NoteEvent
 
 NEAR_S = 1.0
 """How far apart events may lie and still be the same: times are told to half a sampled picture."""
+LEAST = 6
+"""Of fewer examples none can tell a difference: chance has all of five speak for one in 1 of 16."""
 SEED = 0  # of the intervals of differences, so that a decision can be repeated
 
 Trials = tuple[int, int]
@@ -118,14 +120,18 @@ def says_the_same(one: str, other: str) -> bool:
 
 
 def compared(new: Scores, old: Scores) -> dict[str, Estimate]:
-    """How much better the new ones are, by measure, on the examples that both tried."""
+    """How much better the new ones are, by measure, on the examples that both tried.
+
+    Of fewer than `LEAST` it is not known: resampling them would show no more than they do.
+    """
     rng = np.random.default_rng(SEED)
     gains: dict[str, Estimate] = {}
     for measure in sorted(new.by_measure.keys() & old.by_measure.keys()):
         of_new, of_old = new.by_measure[measure], old.by_measure[measure]
         rows = [(*of_new[one], *of_old[one]) for one in sorted(of_new.keys() & of_old.keys())]
         if rows:
-            gains[measure] = bootstrap(np.array(rows, np.float64), rng=rng, statistic=_gain)
+            gain = bootstrap(np.array(rows, np.float64), rng=rng, statistic=_gain)
+            gains[measure] = gain if len(rows) >= LEAST else Estimate(gain.value, -1.0, 1.0)
     return gains
 
 

@@ -92,6 +92,14 @@ def test_a_difference_is_measured_on_the_same_examples() -> None:
     assert one_off.low < 0 <= one_off.high
 
 
+@pytest.mark.parametrize(("count", "is_told"), [(1, False), (5, False), (6, True)])
+def test_few_examples_tell_no_difference(count: int, is_told: bool) -> None:
+    worse = compared(scores_of([0] * count), scores_of([1] * count))["judge right"]
+
+    assert worse.value == -1
+    assert (worse.high < 0) == is_told
+
+
 def test_measures_without_trials_are_left_out() -> None:
     scores = Scores()
     scores.add("note precision", "1", (0, 0))
