@@ -196,19 +196,20 @@ def _tasks(
     tasks: list[Task] = []
     for number, source in enumerate(sources):
         if source.examples:
-            target = partial(target_of, is_replayed=number > 0) if before else _as_it_stands
-            lessons = [lesson_of(source.media, tuning, one, target(one)) for one in source.examples]
+            of_before = partial(target_of, is_replayed=number > 0)
+            lessons = [
+                lesson_of(
+                    source.media, tuning, one, of_before(one) if before else Target.AS_IT_STANDS
+                )
+                for one in source.examples
+            ]
             how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
             tasks.append(replies(drawn(lessons, how), devices, before=before))
     return tasks
 
 
-def _as_it_stands(_example: Example) -> Target:
-    return Target.AS_IT_STANDS
-
-
 def target_of(example: Example, *, is_replayed: bool) -> Target:
-    """How an example is taught where the model as it was is there to be asked.
+    """What an example's replies are to become, where the model as it was can be asked.
 
     Only notes are corrected: yes and no are to stay as likely as they are true.
     """
