@@ -43,9 +43,9 @@ def test_two_devices_learn_what_one_learns(together: Path, tmp_path: Path, name:
     for alone, both in zip(one["losses"], two["losses"], strict=True):
         for kind, value in alone.items():
             coarse = kind.startswith("retrieval")  # in bfloat16, whose steps are of up to 0.8 %
-            assert both[kind] == pytest.approx(
-                value, rel=0.03 if coarse else 0.01, abs=KEPT * 1e-4
-            ), kind
+            near = 1e-4 * (KEPT if kind == "loss_1" else 1)  # what is replayed counts so much
+            wanted = pytest.approx(value, rel=0.03 if coarse else 0.01, abs=near)
+            assert both[kind] == wanted, kind
     start = tiny_engine().model.state_dict()
     assert list(two["weights"]) == list(one["weights"])
     apart = moved = 0.0
