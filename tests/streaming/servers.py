@@ -1,10 +1,12 @@
 """Cameras and servers that misbehave on demand, on the loopback interface."""
 
+import itertools
+import os
 import random
 import socket
 import subprocess
 import threading
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -165,14 +167,35 @@ def rtsp_refusing(status: str) -> Generator[str]:
         listener.close()
 
 
+def dealt_ports(worker: int, workers: int) -> Iterator[int]:
+    """Ports in an order of chance, for one of some processes of tests that run side by side.
+
+    None is given to two of them, nor twice to one before all others were given: who is told of a
+    port listens there only later, and until then it looks as if nobody used it.
+    """
+    ports = list(range(*UNASSIGNED)[worker::workers])
+    random.SystemRandom().shuffle(ports)
+    return itertools.cycle(ports)
+
+
+def _worker() -> tuple[int, int]:
+    """The number of this process of tests, and how many there are, as pytest-xdist tells."""
+    told = os.environ  # noqa: TID251 - of pytest, not of Longwatch
+    number = told.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
+    return int(number), int(told.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+
+
+PORTS = dealt_ports(*_worker())
+
+
 def free_port() -> int:
-    """A port of this machine that nobody uses just now.
+    """A port of this machine that nobody uses just now, and no other test was told of.
 
     It lies below those that the system gives to outgoing connections, one of which could take it
     before whoever asked for it listens.
     """
     while True:
-        port = random.SystemRandom().randrange(*UNASSIGNED)
+        port = next(PORTS)
         with suppress(OSError), socket.create_server(("127.0.0.1", port)):
             return port
 
