@@ -20,8 +20,8 @@ from torch.nn import functional
 
 MARGIN = 4.0
 """How much lower, in logits, what was not expected is taken to be while it is learnt."""
-EXPECTED = 0.5
-"""So likely was what the model would have said itself."""
+EXPECTED = 0.05
+"""So likely was what is no surprise: words of what is new are much less, times of events hardly."""
 KEPT = 4.0
 """How much more it costs to stray from what was said before than to miss what is to be learnt."""
 

@@ -49,9 +49,9 @@ def test_what_was_not_expected_has_to_be_likelier_by_the_margin() -> None:
 
 
 def test_each_token_is_judged_by_itself() -> None:
-    """A half that was expected, and a half that was not, one of them just so."""
+    """One that was just expected, and one that just was not."""
     before = torch.zeros(TOKENS, WORDS)
-    even = torch.log(torch.tensor(WORDS - 1.0))  # as likely as all others together
+    even = torch.logit(torch.tensor(EXPECTED)) + torch.log(torch.tensor(WORDS - 1.0))
     before[0, LABELS[0]], before[1, LABELS[1]] = even + 0.01, even - 0.01
     assert before.softmax(-1)[0, LABELS[0]] > EXPECTED > before.softmax(-1)[1, LABELS[1]]
 
