@@ -5,7 +5,7 @@ never seen, and is asked about them. A few dozen clips are labelled; a data set 
 model is trained, evaluated and promoted while the service runs; the same questions are asked
 again. The script is looked at only to say what a person would who watches, and after each answer.
 
-    python -m benchmarks.loop [--clips 64] [--minutes 40] [--steps 1000] [--keep DIR]
+    python -m benchmarks.loop [--clips 64] [--minutes 40] [--steps 950] [--keep DIR]
 """
 
 import argparse
@@ -15,8 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from benchmarks.watching import load_average, machine, room_there_was, write_res
 from models.nano import novelty
 from models.nano.demo import DemoQuestion, render_demo
 from models.nano.replay import write_replay
+from models.nano.world import Script
 from services.errors import AnswerFailed
 from services.moments import show_ns
 from services.requests import Answered, AskRequest
@@ -121,10 +124,10 @@ class Loop:
 
     def _rendered(self) -> dict[str, Path]:
         self._say("Rendering footage, some of it with trams and fires")
-        films: dict[str, Path] = {}
-        for name, script in (self._taught | {ASKED: self._footage.asked}).items():
-            films[name] = self._folder / f"{name}.mp4"
-            render_demo(script, films[name], on_progress=lambda share: None)
+        scripts = {ASKED: self._footage.asked, **self._taught}  # the longest first
+        films = {name: self._folder / f"{name}.mp4" for name in scripts}
+        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+            list(pool.map(rendered, scripts.values(), films.values()))
         return films
 
     def _learn(self) -> None:
@@ -218,6 +221,10 @@ class Loop:
         print(f"\n==> [{time.monotonic() - self._begun_s:4.0f} s] {text}", flush=True)
 
 
+def rendered(script: Script, film: Path) -> None:
+    render_demo(script, film, on_progress=lambda share: None)
+
+
 def as_label(said: novelty.Said) -> dict[str, object]:
     """What a person says, as `longwatch label --from` reads it."""
     return {"start": round(said.start_s, 3), "end": round(said.end_s, 3), "text": said.text}
@@ -227,7 +234,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=40, help="of footage to ask about")
-    parser.add_argument("--steps", type=int, default=1000, help="of training")
+    parser.add_argument("--steps", type=int, default=950, help="of training")
     parser.add_argument("--asked", type=int, default=160, help="questions of either sort")
     parser.add_argument("--scripts", type=int, default=16, help="of what was known, to replay")
     parser.add_argument("--texts", type=int, default=600, help="of what was known, to replay")
