@@ -27,14 +27,14 @@ from models.nano.world import (
     write_script,
 )
 
-SEED = 86_100_001
+SEED = 86_300_001
 """Far from every seed of training, of examinations and of the demonstration."""
 KIND, ACTION = "tram", "burns"
 TRAMS, FIRES = 0.4, 0.45  # how much of what is seen in the street
 FIRE_X = (0.2, 0.8)
 TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
 TAUGHT_CLIPS = 5
-"""How long a place is watched of which a clip is labelled: neither the first nor the last."""
+"""How long each time is of which a clip is labelled: neither the first nor the last."""
 TAUGHT_PACE = 2.0  # of all else where clips are labelled: where little goes on, little is learnt
 ROUNDS = 1000  # of questions, of which those are taken that fit
 
@@ -57,18 +57,28 @@ class Said:
 
 
 def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
-    """Footage of so many places, in each of which a clip is labelled, and minutes to ask about."""
-    return Footage(
-        tuple(
-            novel_script(
-                seed + 3 + place,
-                duration_s=TAUGHT_CLIPS * LAYOUT.clip_length_s,
-                mean_gap_s=TAUGHT_GAP_S,
-                pace=TAUGHT_PACE,
-            )
-            for place in range(clips)
-        ),
-        novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S),
+    """So many times of which a clip is labelled, and minutes to ask about, of one camera."""
+    asked = novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S)
+    taught = (
+        novel_script(
+            seed + 3 + number,
+            duration_s=TAUGHT_CLIPS * LAYOUT.clip_length_s,
+            mean_gap_s=TAUGHT_GAP_S,
+            pace=TAUGHT_PACE,
+        )
+        for number in range(clips)
+    )
+    return Footage(tuple(_by_camera_of(asked, one) for one in taught), asked)
+
+
+def _by_camera_of(asked: Script, script: Script) -> Script:
+    """The same happenings, seen by the camera that is asked about, at another time of its day."""
+    return replace(
+        script,
+        seed=asked.seed,
+        noise_level=asked.noise_level,
+        shake_px=asked.shake_px,
+        day_s=asked.day_s,
     )
 
 

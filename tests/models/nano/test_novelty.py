@@ -98,16 +98,24 @@ def test_where_nothing_happens_a_person_says_so() -> None:
     assert (said.start_s, said.end_s, said.text) == (7.0, 17.0, "")
 
 
+def test_one_camera_sees_what_is_taught_and_what_is_asked_about_at_other_times() -> None:
+    shown = footage(clips=3, minutes=2)
+    films = (*shown.taught, shown.asked)
+
+    assert len({(one.seed, one.noise_level, one.shake_px, one.day_s) for one in films}) == 1
+    assert len({one.dawn_s for one in films}) == len(films)
+    assert len({one.happenings for one in films}) == len(films)
+
+
 def test_questions_are_about_what_is_new_or_about_everything_else() -> None:
     asked = footage(clips=6, minutes=15).asked
 
-    new, known = new_questions(asked, count=12), known_questions(asked, count=12)
+    new, known = new_questions(asked, count=12), known_questions(asked, count=24)
 
     assert [one.kind for one in new] == ["when"] * 6 + ["count"] * 6
     assert len({one.kind for one in known}) == 6
-    assert len(known) == 12
-    for some in (new, known):
-        assert len({(one.question, one.asked_s) for one in some}) == 12
+    for some, count in ((new, 12), (known, 24)):
+        assert len({(one.question, one.asked_s) for one in some}) == count
     for one in new:
         assert KIND in one.question or "fire" in one.question
         assert not one.is_right(None, [])
