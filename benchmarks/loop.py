@@ -15,7 +15,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
@@ -36,10 +35,10 @@ from services.wiring import now_at
 from streaming.messages import NS_PER_S
 
 TAUGHT, ASKED = "road", "field"
-"""Streams; those of which clips are labelled are numbered."""
+"""Streams of one camera; those of which clips are labelled are numbered."""
 TASKS = ("note", "judge", "plan")
 """What tells of what is new. Answers are worded as before, which is replayed."""
-HOLD_OUT = ("--hold-out", "0.1")  # of what is labelled: some places
+HOLD_OUT = ("--hold-out", "0.1")  # of what is labelled: some of its streams
 LOOK_S = 2.0
 FOLLOW_S = 5.0  # for the index to follow what was written anew
 
@@ -126,8 +125,9 @@ class Loop:
         self._say("Rendering footage, some of it with trams and fires")
         scripts = {ASKED: self._footage.asked, **self._taught}  # the longest first
         films = {name: self._folder / f"{name}.mp4" for name in scripts}
-        with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
-            list(pool.map(rendered, scripts.values(), films.values()))
+        with get_context("spawn").Pool() as pool:
+            work = zip(scripts.values(), films.values(), strict=True)
+            pool.starmap(render_silently, work, chunksize=1)
         return films
 
     def _learn(self) -> None:
@@ -221,7 +221,7 @@ class Loop:
         print(f"\n==> [{time.monotonic() - self._begun_s:4.0f} s] {text}", flush=True)
 
 
-def rendered(script: Script, film: Path) -> None:
+def render_silently(script: Script, film: Path) -> None:
     render_demo(script, film, on_progress=lambda share: None)
 
 
