@@ -7,7 +7,7 @@
 
 What was known before is kept by replay: each step takes a batch of the set, and one of other sets,
 of which the decoder is to say what it said before it learnt. What people said of a clip, and it
-would not have said, is learnt by a margin then.
+did not expect, is learnt by a margin then.
 """
 
 import copy
@@ -196,12 +196,13 @@ def _tasks(
     tasks: list[Task] = []
     for number, source in enumerate(sources):
         if source.examples:
-            of_before = partial(target_of, is_replayed=number > 0)
-            lessons = [
-                lesson_of(
-                    source.media, tuning, one, of_before(one) if before else Target.AS_IT_STANDS
-                )
+            targets = [
+                target_of(one, is_replayed=number > 0) if before else Target.AS_IT_STANDS
                 for one in source.examples
+            ]
+            lessons = [
+                lesson_of(source.media, tuning, one, target)
+                for one, target in zip(source.examples, targets, strict=True)
             ]
             how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
             tasks.append(replies(drawn(lessons, how), devices, before=before))
