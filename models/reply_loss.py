@@ -3,7 +3,7 @@
     as it stands   cross entropy
     as before      how far each next token is from what the model expected before it learnt
                    (Kullback-Leibler; Learning without Forgetting, arXiv 1606.09282, section 3)
-    corrected      cross entropy, and what the model would not have said by a margin: few examples
+    corrected      cross entropy, and what the model did not expect by a margin: few examples
                    are soon known by heart, and not yet told in other places for that (margins of
                    rare classes: LDAM, arXiv 1906.07413, section 3)
 

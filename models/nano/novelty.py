@@ -34,7 +34,7 @@ TRAMS, FIRES = 0.4, 0.45  # how much of what is seen in the street
 FIRE_X = (0.2, 0.8)
 TAUGHT_GAP_S, ASKED_GAP_S = 8.0, 25.0  # between two in the street
 TAUGHT_CLIPS = 5
-"""How long each time is of which a clip is labelled: neither the first nor the last."""
+"""How many each recording has of which one is labelled: neither the first nor the last."""
 TAUGHT_PACE = 2.0  # of all else where clips are labelled: where little goes on, little is learnt
 ROUNDS = 1000  # of questions, of which those are taken that fit
 
@@ -57,7 +57,7 @@ class Said:
 
 
 def footage(*, clips: int, minutes: float, seed: int = SEED) -> Footage:
-    """So many times of which a clip is labelled, and minutes to ask about, of one camera."""
+    """So many recordings of which a clip is labelled, and minutes to ask about, of one camera."""
     asked = novel_script(seed + 2, duration_s=minutes * 60, mean_gap_s=ASKED_GAP_S)
     taught = (
         novel_script(
