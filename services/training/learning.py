@@ -16,17 +16,14 @@ import json
 import shutil
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 from safetensors import SafetensorError
 
 from memory.datasets import TRAIN, Example, read_examples
 from models.finetune import (
     Drawing,
-    Lesson,
     Tuning,
     batches,
     loss_plot,
@@ -36,16 +33,15 @@ from models.finetune import (
 )
 from models.kept import Kept
 from models.lora import merge
-from models.processor import Frames
 from models.reply_loss import Target
-from models.schemas import Note
 from models.several_devices import SeveralDevices
 from models.stages import Shown, StageName
-from models.train import ClipAsRead, Sample, Task, replies, train
+from models.train import Task, replies, train
 from models.transformers_engine import TransformersEngine
 from models.video_llm import LongwatchForConditionalGeneration
 from services.errors import OutputUnusable
 from services.training.errors import ClipUnusable, NothingToLearn
+from services.training.lessons import composed_lessons, lessons_of, target_of
 from services.training.media import Media
 from services.wiring import Stores
 
@@ -200,24 +196,12 @@ def _tasks(
                 target_of(one, is_replayed=number > 0) if before else Target.AS_IT_STANDS
                 for one in source.examples
             ]
-            lessons = [
-                lesson_of(source.media, tuning, one, target)
-                for one, target in zip(source.examples, targets, strict=True)
-            ]
+            lessons = lessons_of(source.media, tuning, source.examples, targets)
+            if number == 0 and not tuning.stage.reads_features:
+                lessons += composed_lessons(source.media, source.examples, targets)
             how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
             tasks.append(replies(drawn(lessons, how), devices, before=before))
     return tasks
-
-
-def target_of(example: Example, *, is_replayed: bool) -> Target:
-    """What an example's replies are to become, where the model as it was can be asked.
-
-    Only notes are corrected: yes and no are to stay as likely as they are true.
-    """
-    if is_replayed:
-        return Target.AS_BEFORE
-    is_corrected = example.task == "note" and example.origin == "label"
-    return Target.CORRECTED if is_corrected else Target.AS_IT_STANDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,29 +266,6 @@ def _length(engine: TransformersEngine, stores: Stores, example: Example) -> int
         return texts
     notes = (stores.record.clip(clip_id) for clip_id in (*example.clips, example.lead_in or ""))
     return texts + sum(note.token_count for note in notes if note is not None)
-
-
-def lesson_of(media: Media, tuning: Tuning, example: Example, target: Target) -> Lesson:
-    own = example.origin == "label"
-    load = partial(sample_of, media, tuning, example, target)
-    return Lesson(example.task, own, example.shown, load)
-
-
-def sample_of(media: Media, tuning: Tuning, example: Example, target: Target) -> Sample:
-    """The example with its clips, as the stage reads them."""
-    (prompt, reply), *more = example.turns
-    if tuning.stage.reads_features:
-        clips = tuple(media.features(example))
-    else:
-        clips = tuple(
-            ClipAsRead(np.asarray(clip.tokens_KD, np.float16), Frames(clip.frame_K, clip.times_s_T))
-            for clip in media.tokens(example)
-        )
-    captions: tuple[str, ...] = ()
-    if example.task == "note":
-        note = Note.model_validate_json(reply)
-        captions = tuple({note.text, *(event.text for event in note.events)})
-    return Sample(prompt, reply, clips, captions=captions, more=tuple(more), target=target)
 
 
 def begin(

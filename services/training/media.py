@@ -17,10 +17,12 @@ from memory.datasets import Example
 from memory.spans import END_OF_TIME_NS
 from models.engine import ClipTokens, LeadIn
 from models.finetune import led_into
+from models.layout import StreamLayout
 from models.train import ClipFeatures
 from models.transformers_engine import TransformersEngine
 from services.analyse import policy_of
 from services.looking import readable_tokens
+from services.training.composing import Scene, laid_over
 from services.training.errors import ClipUnusable
 from services.training.views import light_of
 from services.wiring import Stores
@@ -32,6 +34,7 @@ from streaming.unit_decoder import Frame
 
 MOST_KEPT = 64  # clips that need not be decoded again
 MOST_VIEWS = 2048  # of other stretches, and clips of files
+MOST_SCENES = 128  # views that are laid over others
 MOST_FILMS = 8  # files, likewise
 
 
@@ -121,6 +124,23 @@ class Sampler:
             raise ClipUnusable(segment.uri, reason=str(error)) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Over:
+    """A view that may be laid over another one, from any of these pictures on."""
+
+    shown: Span
+    firsts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Composed:
+    """What the model is shown of a view, and what was laid over it, from which picture on."""
+
+    clip: ClipTokens
+    over: Over | None
+    first: int
+
+
 class Media:
     """Clips of a data directory, and video and image files beside a set."""
 
@@ -135,7 +155,13 @@ class Media:
         self._encoded_file = lru_cache(MOST_VIEWS)(self._file_encoded)
         self._film = lru_cache(MOST_FILMS)(self._film_frames)
         self._picture = lru_cache(MOST_KEPT)(self._one_picture)
+        self._composed = lru_cache(MOST_VIEWS)(self._view_composed)
+        self._scene = lru_cache(MOST_SCENES)(self._view_scene)
         self._stored = lru_cache(None)(self._footage_stored)
+
+    @property
+    def layout(self) -> StreamLayout:
+        return self._engine.layout
 
     def is_kept(self, example: Example, *, from_pictures: bool) -> bool:
         """Whether the clips of an example, which are remembered, or its view can still be shown.
@@ -165,8 +191,7 @@ class Media:
             clip, lead_in = self._encoded_file(example.video, example.start_s, example.end_s)
             clips = [clip]
         elif (view := example.view) is not None:
-            from_ns = None if example.view_before is None else example.view_before.start_ns
-            clip, lead_in = self._encoded_view(view.stream_id, from_ns, view.start_ns, view.end_ns)
+            clip, lead_in = self._encoded_view(*_instants(view, example.view_before))
             clips = [clip]
         else:
             clips = [self._clip_tokens(clip_id) for clip_id in example.clips]
@@ -178,6 +203,15 @@ class Media:
             clips[0] = self._engine.led_into(clips[0], lead_in)
         return clips
 
+    def composed(self, example: Example, overs: tuple[Over, ...]) -> Composed:
+        """What the model is shown of a view, which is led into, with the first that fits over it.
+
+        Raises:
+            ClipUnusable
+        """
+        assert example.view is not None
+        return self._composed(*_instants(example.view, example.view_before), overs)
+
     def features(self, example: Example) -> list[ClipFeatures]:
         """The same, as a projector reads it: the footage is decoded, and looked at again."""
         if example.shown == "image":
@@ -188,7 +222,7 @@ class Media:
             before = self._looked_at(earlier) if earlier.frames else None
             ends_s = earlier.seconds_to(clip)
         elif example.view is not None:
-            clip, earlier = self._view_frames(example.view, example.view_before)
+            clip, earlier = self._view_frames(*_instants(example.view, example.view_before))
             clips = [self._looked_at(clip)]
             before = self._looked_at(earlier) if earlier.frames else None
             ends_s = earlier.seconds_to(clip)
@@ -247,11 +281,46 @@ class Media:
     def _view_encoded(
         self, stream_id: str, from_ns: int | None, start_ns: int, end_ns: int
     ) -> tuple[ClipTokens, LeadIn | None]:
-        view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
-        before = None
-        if from_ns is not None:
-            before = Span(stream_id=stream_id, start_ns=from_ns, end_ns=start_ns)
-        return self._encoded_after(*self._view_frames(view, before))
+        return self._encoded_after(*self._view_frames(stream_id, from_ns, start_ns, end_ns))
+
+    def _view_composed(
+        self,
+        stream_id: str,
+        from_ns: int | None,
+        start_ns: int,
+        end_ns: int,
+        overs: tuple[Over, ...],
+    ) -> Composed:
+        clip, earlier = self._view_frames(stream_id, from_ns, start_ns, end_ns)
+        pixels_THWC, times_s_T = clip.pictures()
+        seen_THWC = [one.pictures()[0] for one in (earlier, clip) if one.frames]
+        under = Scene.of(pixels_THWC, np.concatenate(seen_THWC))
+        found, first = None, 0
+        for over in overs:
+            scene = self._scene(over.shown.stream_id, over.shown.start_ns, over.shown.end_ns)
+            laid = laid_over(under, scene, over.firsts)
+            if laid is not None:
+                found, first, pixels_THWC = over, laid.first, laid.pixels_THWC
+                break
+        tokens = self._engine.encode(pixels_THWC, times_s_T).tokens
+        if earlier.frames and self._engine.lead_in_s:
+            lead_in = LeadIn(self._encoded(earlier), earlier.seconds_to(clip))
+            tokens = self._engine.led_into(tokens, lead_in)
+        return Composed(tokens, found, first)
+
+    def _view_scene(self, stream_id: str, start_ns: int, end_ns: int) -> Scene:
+        """The pictures of a view, and what stands still until a clip's time before and after it."""
+        clip_ns = self._sampler.policy.clip_length_ns
+        around = Span(
+            stream_id=stream_id, start_ns=max(0, start_ns - clip_ns), end_ns=end_ns + clip_ns
+        )
+        late_ns = start_ns % self._sampler.policy.instant_ns(1)
+        seen = self._sampler.frames_of(around, late_ns=late_ns)
+        shown = [one for one in seen if start_ns <= one.media_ns < end_ns]
+        pixels_THWC, seen_THWC = (
+            Stretch(stream_id, frames, start_ns).pictures()[0] for frames in (shown, seen)
+        )
+        return Scene.of(pixels_THWC, seen_THWC)
 
     def _file_encoded(
         self, name: str, start_s: float, end_s: float | None
@@ -263,16 +332,19 @@ class Media:
             return self._encoded(clip), None
         return self._encoded(clip), LeadIn(self._encoded(before), before.seconds_to(clip))
 
-    def _view_frames(self, view: Span, before: Span | None) -> tuple[Stretch, Stretch]:
+    def _view_frames(
+        self, stream_id: str, from_ns: int | None, start_ns: int, end_ns: int
+    ) -> tuple[Stretch, Stretch]:
         """The frames of a view, and of what is before it, in one light."""
-        name, light = view.stream_id, light_of(view)
-        late_ns = view.start_ns % self._sampler.policy.instant_ns(1)
-        frames, earlier = (
-            () if span is None else self._sampler.frames_of(span, late_ns=late_ns)
-            for span in (view, before)
+        view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
+        before = view.model_copy(update={"start_ns": from_ns, "end_ns": start_ns})
+        light, late_ns = light_of(view), start_ns % self._sampler.policy.instant_ns(1)
+        frames = self._sampler.frames_of(view, late_ns=late_ns)
+        earlier = () if from_ns is None else self._sampler.frames_of(before, late_ns=late_ns)
+        return (
+            Stretch(stream_id, frames, start_ns, light),
+            Stretch(stream_id, earlier, start_ns if from_ns is None else from_ns, light),
         )
-        from_ns = view.start_ns if before is None else before.start_ns
-        return Stretch(name, frames, view.start_ns, light), Stretch(name, earlier, from_ns, light)
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span
@@ -307,3 +379,9 @@ class Media:
 
     def _looked_at(self, stretch: Stretch) -> ClipFeatures:
         return self._engine.features(*stretch.pictures())
+
+
+def _instants(view: Span, before: Span | None) -> tuple[str, int | None, int, int]:
+    """A view, and from when on what is before it is seen, as a key of what is kept of it."""
+    from_ns = None if before is None else before.start_ns
+    return view.stream_id, from_ns, view.start_ns, view.end_ns

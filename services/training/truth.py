@@ -95,9 +95,8 @@ class Truth:
     def within(self, view: Span) -> Note:
         """The true note of a labelled stretch that cuts nothing in two, from its own start."""
         inside = self.shown_in(view, by_people=True)
-        return self._written(
-            [self._event(one.text, cut_to(one.span, view), view) for one in inside]
-        )
+        events = [self._event(one.text, cut_to(one.span, view), view) for one in inside]
+        return note_of(events, calm=self._calm)
 
     def is_led_into(self, place: int) -> bool:
         """Whether there is a clip, and another that ends where it starts."""
@@ -121,13 +120,8 @@ class Truth:
 
     def _note_of(self, told: Iterable[Occurrence], span: Span, first: int) -> Note:
         seen = span.model_copy(update={"start_ns": span.start_ns - self._led_ns(first)})
-        return self._written([self._event(one.text, cut_to(one.span, seen), span) for one in told])
-
-    def _written(self, events: list[NoteEvent]) -> Note:
-        events.sort(key=lambda event: (event.start_s, event.text))
-        return Note(
-            text=", ".join(event.text for event in events) or self._calm, events=tuple(events)
-        )
+        events = [self._event(one.text, cut_to(one.span, seen), span) for one in told]
+        return note_of(events, calm=self._calm)
 
     def _places_of(self, label: Label) -> list[int]:
         if label.question:
@@ -196,6 +190,12 @@ def cut_to(one: Span, whole: Span) -> Span:
             "end_ns": min(one.end_ns, whole.end_ns),
         }
     )
+
+
+def note_of(events: Iterable[NoteEvent], *, calm: str) -> Note:
+    """The note of events, or of none: that says `calm`."""
+    in_order = sorted(events, key=lambda event: (event.start_s, event.text))
+    return Note(text=", ".join(event.text for event in in_order) or calm, events=tuple(in_order))
 
 
 def calm_text(notes: Iterable[ClipNote]) -> str:

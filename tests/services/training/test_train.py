@@ -18,7 +18,8 @@ from models.reply_loss import Target
 from models.stages import StageName
 from models.transformers_engine import TransformersEngine
 from services.settings import Settings
-from services.training.learning import Learning, sources_of, target_of
+from services.training.learning import Learning, sources_of
+from services.training.lessons import target_of
 from services.wiring import opened
 from streaming.messages import Span
 from tests.conftest import ROOT
