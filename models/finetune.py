@@ -11,11 +11,13 @@ from.
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from models.lora import adapt
 from models.processor import Frames
@@ -81,7 +83,10 @@ def stage_of(model: LongwatchForConditionalGeneration, tuning: Tuning) -> Stage:
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """How batches are drawn. `part`: which one is loaded of each, of how many parts."""
+    """How batches are drawn. `part`: which one is loaded of each, of how many parts.
+
+    On a CPU as many are loaded at a time as the model has threads, which wait meanwhile.
+    """
 
     batch_size: int
     seed: int
@@ -90,7 +95,8 @@ class Drawing:
 
     def loaded(self, drawn: Sequence[Lesson]) -> list[Sample]:
         number, count = self.part
-        return [lesson.load() for lesson in drawn[number::count]]
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            return list(pool.map(lambda lesson: lesson.load(), drawn[number::count]))
 
 
 def batches(lessons: Sequence[Lesson], how: Drawing) -> Iterator[list[Sample]]:
