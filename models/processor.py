@@ -16,6 +16,9 @@ from models.errors import CheckpointUnreadable
 from models.layout import StreamLayout
 from models.prompts import VIDEO
 
+PART = "\ufffd"
+"""How a token is written that holds some of the bytes of a character."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frames:
@@ -34,6 +37,7 @@ class Processor:
         self.video_token_id = int(tokenizer.convert_tokens_to_ids(VIDEO))  # type: ignore[arg-type]
         self.end_token_id = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
         self._markers: dict[float, list[int]] = {}
+        self._words: dict[int, bool] = {}
 
     @classmethod
     def from_pretrained(cls, path: Path, layout: StreamLayout) -> "Processor":
@@ -74,6 +78,13 @@ class Processor:
             ids += self.clip_ids(clip)
             ids += self.text_ids(part)
         return ids
+
+    def is_word(self, token_id: int) -> bool:
+        """Whether it is a word or a part of one, and not a number or what stands between words."""
+        if token_id not in self._words:
+            text = self.text([token_id])
+            self._words[token_id] = any(each.isalpha() or each == PART for each in text)
+        return self._words[token_id]
 
     def clip_ids(self, clip: Frames) -> list[int]:
         counts = np.bincount(clip.frame_K, minlength=len(clip.times_s_T))

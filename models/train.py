@@ -209,11 +209,12 @@ def batch_losses(
             embeds_BLD = embeds_BLD + touched(model.projector.parameters())
         taught_BL = labels_BL[:, 1:] != IGNORED
         logits = reply_logits(model, embeds_BLD, taught_BL)
-        target_N = _of_tokens([sample.target for sample in samples], taught_BL)
+        labels_N = labels_BL[:, 1:][taught_BL]
+        target_N = _targets(processor, samples, taught_BL, labels_N)
         said = None
         if before is not None and set(target_N) != {Target.AS_IT_STANDS}:
             said = expected(before, clips, input_ids_BL, taught_BL)
-        losses = {"loss": reply_loss(logits, labels_BL[:, 1:][taught_BL], target_N, said)}
+        losses = {"loss": reply_loss(logits, labels_N, target_N, said)}
         counts = {"loss": int(taught_BL.sum())}
         captions = {text for sample in samples for text in sample.captions}
         if devices is not None:
@@ -247,10 +248,22 @@ def reply_logits(
     return model.language_model.lm_head(hidden_BLD[:, :-1][taught_BL]).float()
 
 
-def _of_tokens(targets: Sequence[Target], taught_BL: Tensor) -> list[Target]:
-    """The target of each token that is taught, in order."""
+def _targets(
+    processor: Processor, samples: Sequence[Sample], taught_BL: Tensor, labels_N: Tensor
+) -> list[Target]:
+    """The target of each token that is taught, in order. Of what is corrected, words are.
+
+    That a list ends is no news, though it ended later before, with what was told wrongly: who
+    learns that by a margin leaves out other things.
+    """
     counts = taught_BL.sum(1).tolist()
-    return [one for one, count in zip(targets, counts, strict=True) for _ in range(count)]
+    of_samples = [
+        sample.target for sample, count in zip(samples, counts, strict=True) for _ in range(count)
+    ]
+    return [
+        Target.AS_IT_STANDS if one is Target.CORRECTED and not processor.is_word(label) else one
+        for one, label in zip(of_samples, labels_N.tolist(), strict=True)
+    ]
 
 
 def _is_projected(clip: ClipFeatures | ClipAsRead) -> bool:

@@ -291,6 +291,23 @@ def test_what_a_model_said_before_is_what_it_is_held_to() -> None:
     assert not any(parameter.grad is not None for parameter in before.parameters())
 
 
+def test_words_are_corrected_by_a_margin_and_numbers_and_the_end_are_not() -> None:
+    engine = tiny_engine()
+    before = deepcopy(engine.model)  # nobody trained it, so it expects nothing
+
+    def cost(reply: str, target: Target) -> float:
+        samples = [Sample("what", reply, target=target)]
+        losses = batch_losses(engine.model, engine.processor, samples, before=before)
+        return losses["loss"].item()
+
+    as_it_stands, corrected = (
+        [cost(reply, target) for reply in ("yes no", "2.0 2.0}]")]
+        for target in (Target.AS_IT_STANDS, Target.CORRECTED)
+    )
+    assert corrected[0] > as_it_stands[0] + 1
+    assert corrected[1] == pytest.approx(as_it_stands[1])
+
+
 def test_a_lead_in_of_features_lies_where_the_engine_puts_one() -> None:
     both = led_into(clip(2), clip(1), ends_s=3.0, lead_in_s=2.0)
 
