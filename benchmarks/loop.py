@@ -5,7 +5,7 @@ never seen, and is asked about them. A few dozen clips are labelled; a data set 
 model is trained, evaluated and promoted while the service runs; the same questions are asked
 again. The script is looked at only to say what a person would who watches, and after each answer.
 
-    python -m benchmarks.loop [--clips 64] [--minutes 40] [--steps 950] [--keep DIR]
+    python -m benchmarks.loop [--clips 64] [--minutes 40] [--steps 900] [--keep DIR]
 """
 
 import argparse
@@ -15,9 +15,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing import get_context
+from multiprocessing import cpu_count, get_context
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ class Loop:
         replay = ("--replay", str(sets / "before"))
         tasks = (word for task in TASKS for word in ("--task", task))
         learnt = ("--set", str(sets / TAUGHT), *replay, *tasks, "--steps", str(self._sizes.steps))
-        self._longwatch("train", "--from", str(SHIPPED_MODEL), *learnt, "--out", str(run))
+        train = ("train", "--from", str(SHIPPED_MODEL), *learnt, "--out", str(run))
+        self._longwatch(*train, model_threads=cpu_count())  # nothing is watched meanwhile
         self._longwatch("evaluate", "--set", str(sets / TAUGHT), "--model", str(run))
 
     @contextmanager
@@ -181,12 +183,13 @@ class Loop:
         return new, self._right_of(self._known)
 
     def _right_of(self, questions: Sequence[DemoQuestion]) -> Right:
-        answered = [(one.kind, self._is_right(one)) for one in questions]
+        with ThreadPoolExecutor(cpu_count()) as people:
+            answered = list(people.map(self._is_right, questions))
         of_kinds: dict[str, tuple[int, int]] = {}
-        for kind, is_right in answered:
-            right, asked = of_kinds.get(kind, (0, 0))
-            of_kinds[kind] = (right + is_right, asked + 1)
-        right = sum(is_right for _, is_right in answered)
+        for one, is_right in zip(questions, answered, strict=True):
+            right, asked = of_kinds.get(one.kind, (0, 0))
+            of_kinds[one.kind] = (right + is_right, asked + 1)
+        right = sum(answered)
         print(f"{right} of {len(questions)} right", flush=True)
         return Right(right, len(questions), of_kinds)
 
@@ -208,9 +211,10 @@ class Loop:
         print(f"{mark}  {asked.question}  {answer.text}  ({asked.truth_text})", flush=True)
         return is_right
 
-    def _longwatch(self, *words: str) -> None:
-        self._say(f"longwatch {' '.join(words)}")
-        done = subprocess.run(self._command(*words), check=False)
+    def _longwatch(self, *words: str, model_threads: int | None = None) -> None:
+        told = () if model_threads is None else (f"LONGWATCH_MODEL_THREADS={model_threads}",)
+        self._say(" ".join((*told, "longwatch", *words)))
+        done = subprocess.run(["env", *told, *self._command(*words)], check=False)
         if done.returncode:
             raise CommandFailed(words, done.returncode)
 
@@ -234,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=40, help="of footage to ask about")
-    parser.add_argument("--steps", type=int, default=950, help="of training")
+    parser.add_argument("--steps", type=int, default=900, help="of training")
     parser.add_argument("--asked", type=int, default=160, help="questions of either sort")
     parser.add_argument("--scripts", type=int, default=16, help="of what was known, to replay")
     parser.add_argument("--texts", type=int, default=600, help="of what was known, to replay")

@@ -144,12 +144,12 @@ def known_questions(script: Script, *, count: int) -> list[DemoQuestion]:
 
 
 def _questions(script: Script) -> Iterator[ScriptedQuestion]:
-    """Each once."""
+    """Each once, in whatever words: else a few events are asked about again and again."""
     rng = Random(script.seed)
-    asked: set[tuple[str, object]] = set()
+    asked: set[tuple[object, object]] = set()
     for _ in range(ROUNDS):
         for one in questions(script, rng=rng, per_kind=2, unseen=False):
-            if (key := (one.question, one.asked_s)) not in asked:
+            if (key := (one.plan, one.asked_s)) not in asked:
                 asked.add(key)
                 yield one
 

@@ -115,7 +115,7 @@ def test_questions_are_about_what_is_new_or_about_everything_else() -> None:
     assert [one.kind for one in new] == ["when"] * 6 + ["count"] * 6
     assert len({one.kind for one in known}) == 6
     for some, count in ((new, 12), (known, 24)):
-        assert len({(one.question, one.asked_s) for one in some}) == count
+        assert len({(one.scripted.plan, one.asked_s) for one in some}) == count
     for one in new:
         assert KIND in one.question or "fire" in one.question
         assert not one.is_right(None, [])
