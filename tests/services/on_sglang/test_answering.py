@@ -1,6 +1,6 @@
 """The API before a model server: questions are answered together, and while weights change over."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -105,19 +105,27 @@ def asked(client: httpx2.Client, question: str) -> dict[str, Any]:
     return {name: told[name] for name in ("model", "choices", "verdict", "value", "evidence")}
 
 
-def asked_on(client: httpx2.Client, number: int, is_over: Callable[[], bool]) -> list[Any]:
+def asked_on(client: httpx2.Client, number: int, begun: Event, is_over: Event) -> list[Any]:
     """Each question and its answer, until it is over, and once more."""
     told: list[tuple[str, dict[str, Any]]] = []
     left = len(QUESTIONS)
     while left:
         question = QUESTIONS[(number + len(told)) % len(QUESTIONS)]
-        left -= is_over()
+        left -= is_over.is_set()
         told.append((question, asked(client, question)))
+        begun.set()
     return told
 
 
 def asked_by_many(pool: ThreadPoolExecutor, client: httpx2.Client, is_over: Event) -> list[Any]:
-    return [pool.submit(asked_on, client, number, is_over.is_set) for number in range(AT_ONCE)]
+    """Have many ask, each of whom has had an answer."""
+    begun = [Event() for _ in range(AT_ONCE)]
+    asking = [
+        pool.submit(asked_on, client, number, one, is_over) for number, one in enumerate(begun)
+    ]
+    for one, each in zip(begun, asking, strict=True):
+        until(lambda one=one, each=each: one.is_set() or each.done())
+    return asking
 
 
 def alone(client: httpx2.Client) -> dict[str, dict[str, Any]]:
