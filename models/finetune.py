@@ -17,7 +17,6 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from models.lora import adapt
 from models.processor import Frames
@@ -85,17 +84,18 @@ def stage_of(model: LongwatchForConditionalGeneration, tuning: Tuning) -> Stage:
 class Drawing:
     """How batches are drawn. `part`: which one is loaded of each, of how many parts.
 
-    On a CPU as many are loaded at a time as the model has threads, which wait meanwhile.
+    `at_once`: how many lessons are loaded at a time.
     """
 
     batch_size: int
     seed: int
     first_step: int
     part: tuple[int, int] = (0, 1)
+    at_once: int = 1
 
     def loaded(self, drawn: Sequence[Lesson]) -> list[Sample]:
         number, count = self.part
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        with ThreadPoolExecutor(self.at_once) as pool:
             return list(pool.map(lambda lesson: lesson.load(), drawn[number::count]))
 
 

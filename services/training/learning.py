@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import torch
 from safetensors import SafetensorError
 
 from memory.datasets import TRAIN, Example, read_examples
@@ -155,7 +156,7 @@ def learn_from(
             engine.model,
             engine.processor,
             stage_of(engine.model, tuning),
-            _tasks(sources, learning, first_step=kept.first_step, before=before),
+            _tasks(sources, learning, kept.first_step, _at_once(engine), before=before),
             report=report,
             report_every=max(1, tuning.num_steps // REPORTS),
             kept=kept,
@@ -180,8 +181,9 @@ def learn_from(
 def _tasks(
     sources: Sequence["Source"],
     learning: Learning,
-    *,
     first_step: int,
+    at_once: int,
+    *,
     before: LongwatchForConditionalGeneration | None,
 ) -> list[Task]:
     """What each step draws: a batch of each source, or this device's part of one."""
@@ -199,9 +201,17 @@ def _tasks(
             lessons = lessons_of(source.media, tuning, source.examples, targets)
             if number == 0 and not tuning.stage.reads_features:
                 lessons += composed_lessons(source.media, source.examples, targets)
-            how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part)
+            how = Drawing(tuning.batch_size, tuning.seed + number, first_step, part, at_once)
             tasks.append(replies(drawn(lessons, how), devices, before=before))
     return tasks
+
+
+def _at_once(engine: TransformersEngine) -> int:
+    """How many lessons are loaded at a time: on a CPU, whose threads would wait, one by each.
+
+    On a GPU clips would be encoded in batches as they happen to come, and not the same to the bit.
+    """
+    return torch.get_num_threads() if engine.model.device.type == "cpu" else 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -309,13 +309,16 @@ class Media:
         return Composed(tokens, found, first)
 
     def _view_scene(self, stream_id: str, start_ns: int, end_ns: int) -> Scene:
-        """The pictures of a view, and what stands still until a clip's time before and after it."""
+        """The pictures of a view, and what stands still for a clip's time before and after it.
+
+        Or in these pictures alone, where not all of that time is stored any more.
+        """
         clip_ns = self._sampler.policy.clip_length_ns
-        around = Span(
-            stream_id=stream_id, start_ns=max(0, start_ns - clip_ns), end_ns=end_ns + clip_ns
-        )
+        view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
+        times = {"start_ns": max(0, start_ns - clip_ns), "end_ns": end_ns + clip_ns}
+        around = view.model_copy(update=times)
         late_ns = start_ns % self._sampler.policy.instant_ns(1)
-        seen = self._sampler.frames_of(around, late_ns=late_ns)
+        seen = self._sampler.frames_of(around if self._is_stored(around) else view, late_ns=late_ns)
         shown = [one for one in seen if start_ns <= one.media_ns < end_ns]
         pixels_THWC, seen_THWC = (
             Stretch(stream_id, frames, start_ns).pictures()[0] for frames in (shown, seen)
@@ -337,14 +340,14 @@ class Media:
     ) -> tuple[Stretch, Stretch]:
         """The frames of a view, and of what is before it, in one light."""
         view = Span(stream_id=stream_id, start_ns=start_ns, end_ns=end_ns)
-        before = view.model_copy(update={"start_ns": from_ns, "end_ns": start_ns})
         light, late_ns = light_of(view), start_ns % self._sampler.policy.instant_ns(1)
         frames = self._sampler.frames_of(view, late_ns=late_ns)
-        earlier = () if from_ns is None else self._sampler.frames_of(before, late_ns=late_ns)
-        return (
-            Stretch(stream_id, frames, start_ns, light),
-            Stretch(stream_id, earlier, start_ns if from_ns is None else from_ns, light),
-        )
+        clip = Stretch(stream_id, frames, start_ns, light)
+        if from_ns is None:
+            return clip, Stretch(stream_id, (), start_ns, light)
+        before = Span(stream_id=stream_id, start_ns=from_ns, end_ns=start_ns)
+        earlier = self._sampler.frames_of(before, late_ns=late_ns)
+        return clip, Stretch(stream_id, earlier, from_ns, light)
 
     def _clip_frames(self, clip_id: str) -> Stretch:
         span = self._note(clip_id).span
