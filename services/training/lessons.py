@@ -4,6 +4,7 @@ Notes of labelled clips are also taught of clips over which another labelled str
 (`composing.py`), which tell of both.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -67,11 +68,22 @@ def composed_lessons(
             for one in rng.sample(stretches, min(TRIED, len(stretches)))
             if len(clip.note.events) + len(one.note.events) <= most
             and clip.example.told_of.isdisjoint(one.example.told_of)
-            and (firsts := _firsts(one, media.layout, rng))
+            and (firsts := firsts_of(one.view, one.note, media.layout, rng))
         }
         if tried:
             load = partial(_composed_sample, media, clip, tried)
             yield Lesson("note", True, "video", load)
+
+
+def firsts_of(view: Span, note: Note, layout: StreamLayout, rng: Random) -> tuple[int, ...]:
+    """From which pictures of a clip on a stretch fits into it, in any order.
+
+    What begins in the last seconds of a clip may be left to the next one: nothing of it does.
+    """
+    last_s = max(one.start_s for one in note.events)
+    room_s = layout.clip_length_s - max(view.duration_s, layout.lead_in_s + last_s)
+    firsts = range(math.floor(room_s * layout.fps) + 1)
+    return tuple(rng.sample(firsts, len(firsts)))
 
 
 def target_of(example: Example, *, is_replayed: bool) -> Target:
@@ -104,17 +116,6 @@ class _Told:
     view: Span
     note: Note
     target: Target
-
-
-def _firsts(stretch: _Told, layout: StreamLayout, rng: Random) -> tuple[int, ...]:
-    """From which pictures of a clip on a stretch fits into it, in any order.
-
-    What begins in the last seconds of a clip may be left to the next one: nothing of it does.
-    """
-    last_s = max(one.start_s for one in stretch.note.events)
-    room_s = layout.clip_length_s - max(stretch.view.duration_s, layout.lead_in_s + last_s)
-    firsts = range(int(room_s * layout.fps) + 1)
-    return tuple(rng.sample(firsts, len(firsts)))
 
 
 def _composed_sample(media: Media, clip: _Told, tried: dict[Over, Note]) -> Sample:

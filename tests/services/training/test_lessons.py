@@ -2,20 +2,24 @@
 
 import json
 from pathlib import Path
+from random import Random
 
 import av
 import numpy as np
+import pytest
 
 from memory.datasets import TRAIN, read_examples
 from models.finetune import Lesson
+from models.layout import Pooling, StreamLayout
 from models.reply_loss import Target
-from models.schemas import Note
+from models.schemas import Note, NoteEvent
 from models.transformers_engine import TransformersEngine
 from services.settings import load_settings
-from services.training.lessons import composed_lessons
+from services.training.lessons import composed_lessons, firsts_of
 from services.training.media import Media
 from services.wiring import opened
 from streaming.messages import NS_PER_S
+from tests.memory.notes import span
 from tests.services.conftest import remember
 from tests.services.films import FPS
 from tests.services.training.light import wordless
@@ -91,6 +95,24 @@ def test_two_labelled_times_are_shown_as_one_and_both_told(
             assert 0 <= event.start_s < event.end_s <= media.layout.clip_length_s
             assert abs(event.end_s - event.start_s - 4) <= 0.5
     assert all(len(note.events) == 1 for note in notes if note not in both)
+
+
+@pytest.mark.parametrize(
+    ("length_s", "begins_s", "firsts"),
+    [(6, 2, 5), (4, 2, 6), (10, 2, 1), (9, 7, 1), (9, 7.5, 0), (9, 8.5, 0)],
+)
+def test_nothing_of_a_stretch_begins_so_late_in_a_clip_that_the_next_may_tell_it(
+    length_s: float, begins_s: float, firsts: int
+) -> None:
+    layout = StreamLayout(image_size_px=16, compression=Pooling(), lead_in_s=3, fps=1)
+    note = Note(text=UP, events=(NoteEvent(start_s=begins_s, end_s=begins_s + 1, text=UP),))
+
+    found = firsts_of(span(0, length_s), note, layout, Random(0))
+
+    assert sorted(found) == list(range(firsts))
+    for first in found:
+        assert first + length_s <= layout.clip_length_s
+        assert first + begins_s <= layout.clip_length_s - layout.lead_in_s
 
 
 def told_by(lesson: Lesson) -> Note:
