@@ -36,7 +36,7 @@ from models.prompts import (
     teach_prompt,
 )
 from models.question_kinds import Pairs
-from models.replies import MAX_ANSWER_CLIPS, parse_reply
+from models.replies import MAX_ANSWER_CLIPS, parse_note, parse_reply
 from models.schemas import Note, Plan
 from models.usage import count, count_unknown
 from models.word_vectors import WIDTH, word_vectors
@@ -108,7 +108,7 @@ class OpenAIEngine:
             refuse_foreign(self, lead_in.clip)
             clip = led_in(clip, lead_in, lead_in_s=self.lead_in_s)
         body = self.request(describe_prompt(previous), [clip]) | _json_of("note", Note)
-        return parse_reply("note", Note, _json_in(_text_of(self._choice(body, [clip]))))
+        return parse_note(_json_in(_text_of(self._choice(body, [clip]))))
 
     def teach(self, note: str, clip: ClipTokens) -> Pairs:
         """Write questions about a clip, and their answers. `note` is what is known of it."""

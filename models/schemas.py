@@ -11,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Intent = Literal["when", "count", "order", "between", "state", "exists", "describe"]
 Which = Literal["all", "first", "last"]
 
+LISTED_BY = ", "
+"""Stands between events in the text of a note that says no more than they do."""
+
 
 class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -31,6 +31,7 @@ from models.replies import (
     MAX_ANSWER_TOKENS,
     MAX_NOTE_TOKENS,
     MAX_PLAN_TOKENS,
+    parse_note,
     parse_reply,
 )
 from models.schemas import Note, Plan
@@ -89,7 +90,7 @@ class SGLangEngine:
     ) -> Note:
         named = self._named(clip, lead_in)
         body = self._body(describe_prompt(previous), [named], MAX_NOTE_TOKENS, schema=Note)
-        return parse_reply("note", Note, self._text(body, clip.clip_id or ""))
+        return parse_note(self._text(body, clip.clip_id or ""))
 
     def plan(self, question: str) -> Plan:
         body = self._body(plan_prompt(question), [], MAX_PLAN_TOKENS, schema=Plan)

@@ -30,6 +30,7 @@ from models.replies import (
     MAX_ANSWER_TOKENS,
     MAX_NOTE_TOKENS,
     MAX_PLAN_TOKENS,
+    parse_note,
     parse_reply,
 )
 from models.schemas import Note, Plan
@@ -211,7 +212,7 @@ class TransformersEngine:
         seen = clip if lead_in is None else self.led_into(clip, lead_in)
         prompt = describe_prompt(previous)
         reply = "".join(self._write(prompt, [seen], MAX_NOTE_TOKENS, schema=Note))
-        return parse_reply("note", Note, reply)
+        return parse_note(reply)
 
     def plan(self, question: str) -> Plan:
         reply = "".join(self._write(plan_prompt(question), [], MAX_PLAN_TOKENS, schema=Plan))

@@ -18,7 +18,7 @@ from models.nano.recipe import LAYOUT, Clip, Marks, note_at
 from models.nano.world import Script
 from models.processor import Processor
 from models.prompts import describe_prompt
-from models.replies import parse_reply
+from models.replies import parse_note
 from models.schemas import Note
 from models.train import visual_tokens
 from models.video_llm import LongwatchForConditionalGeneration
@@ -145,7 +145,7 @@ def _describe(
     notes: list[Note | None] = []
     for reply in replies:
         try:
-            notes.append(parse_reply("note", Note, processor.text(reply)))
+            notes.append(parse_note(processor.text(reply)))
         except UnparsableReply:
             notes.append(None)
     return notes

@@ -17,7 +17,7 @@ from memory.datasets import Example
 from memory.words import content_words, is_negated
 from models.errors import UnparsableReply
 from models.intervals import Estimate, bootstrap, wilson
-from models.replies import parse_reply
+from models.replies import parse_note
 from models.schemas import Note, NoteEvent
 
 NEAR_S = 1.0
@@ -85,7 +85,7 @@ def score(scores: Scores, example: Example, replies: Sequence[str]) -> None:
 def _score_note(scores: Scores, example: Example, truth: str, reply: str) -> None:
     true = Note.model_validate_json(truth)
     try:
-        said = parse_reply(example.task, Note, reply)
+        said = parse_note(reply)
     except UnparsableReply:
         said = Note(text="")
     if not true.events:

@@ -15,7 +15,7 @@ from memory.events import Occurrence, occurrences
 from memory.labels import Label
 from memory.values import ClipEvent
 from models.layout import StreamLayout
-from models.schemas import Note, NoteEvent
+from models.schemas import LISTED_BY, Note, NoteEvent
 from streaming.messages import NS_PER_S, ClipNote, NotedEvent, Span
 
 SHORTEST_NS = NS_PER_S
@@ -195,7 +195,9 @@ def cut_to(one: Span, whole: Span) -> Span:
 def note_of(events: Iterable[NoteEvent], *, calm: str) -> Note:
     """The note of events, or of none: that says `calm`."""
     in_order = sorted(events, key=lambda event: (event.start_s, event.text))
-    return Note(text=", ".join(event.text for event in in_order) or calm, events=tuple(in_order))
+    return Note(
+        text=LISTED_BY.join(event.text for event in in_order) or calm, events=tuple(in_order)
+    )
 
 
 def calm_text(notes: Iterable[ClipNote]) -> str:

@@ -19,8 +19,8 @@ from models.generate import greedy, greedy_batch
 from models.layout import Compression, Pooling, RandomTokens, SlowFast, WeightedSampler
 from models.preprocess import to_pixels
 from models.processor import Frames, Processor
-from models.replies import parse_reply
-from models.schemas import Note
+from models.replies import parse_note, parse_reply
+from models.schemas import Note, NoteEvent
 from models.transformers_engine import TransformersEngine
 from tests.models.builders import (
     IMAGE_SIZE_PX,
@@ -227,6 +227,32 @@ def test_a_whole_reply_with_a_bad_event_is_refused_not_mended():
 def test_a_reply_that_fits_no_schema_is_an_error_that_shows_it():
     with pytest.raises(UnparsableReply, match="the model's note does not fit"):
         parse_reply("note", Note, "it rained")
+
+
+@pytest.mark.parametrize(
+    ("text", "called", "meant"),
+    [
+        ("a car stops, a dog runs", ("a car stops", "a van stops"), ("a car stops", "a dog runs")),
+        ("a car, a dog, a man", ("a car", "a dog", "a dog"), ("a car", "a dog", "a man")),
+        ("a car, a dog", ("a dog", "a car"), ("a dog", "a car")),  # only the order differs
+        ("a car, a dog, a man", ("a car", "a van", "a bird"), ("a car", "a van", "a bird")),
+        ("a car, a dog", ("a car",), ("a car",)),  # which one is missing is not known
+        ("a car, ", ("a car", "a dog"), ("a car", "a dog")),
+        ("an old, red car", ("a car comes", "it stops"), ("a car comes", "it stops")),  # no list
+        ("a car stops", ("a van stops",), ("a van stops",)),
+        ("", (), ()),
+    ],
+)
+def test_events_are_what_a_text_calls_them_that_lists_them(
+    text: str, called: tuple[str, ...], meant: tuple[str, ...]
+) -> None:
+    events = tuple(NoteEvent(start_s=n, end_s=n + 1, text=one) for n, one in enumerate(called))
+
+    note = parse_note(Note(text=text, events=events).as_reply())
+
+    assert note.text == text
+    assert tuple(event.text for event in note.events) == meant
+    assert [event.start_s for event in note.events] == [event.start_s for event in events]
 
 
 def test_time_markers_stand_before_the_tokens_of_their_frame():
