@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-MARGIN = 4.0
+MARGIN = 6.0
 """How much lower, in logits, what was not expected is taken to be while it is learnt."""
 EXPECTED = 0.05
 """So likely was what is no surprise: words of what is new are much less, times of events hardly."""

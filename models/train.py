@@ -21,7 +21,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -251,19 +251,21 @@ def reply_logits(
 def _targets(
     processor: Processor, samples: Sequence[Sample], taught_BL: Tensor, labels_N: Tensor
 ) -> list[Target]:
-    """The target of each token that is taught, in order. Of what is corrected, words are.
+    """The target of each token that is taught, in order. Of what is corrected, words are, once.
 
     That a list ends is no news, though it ended later before, with what was told wrongly: who
-    learns that by a margin leaves out other things.
+    learns that by a margin leaves out other things. Nor is what the reply has said already.
     """
-    counts = taught_BL.sum(1).tolist()
-    of_samples = [
-        sample.target for sample, count in zip(samples, counts, strict=True) for _ in range(count)
-    ]
-    return [
-        Target.AS_IT_STANDS if one is Target.CORRECTED and not processor.is_word(label) else one
-        for one, label in zip(of_samples, labels_N.tolist(), strict=True)
-    ]
+    targets: list[Target] = []
+    labels = iter(labels_N.tolist())
+    for sample, count in zip(samples, taught_BL.sum(1).tolist(), strict=True):
+        said: set[int] = set()
+        for label in islice(labels, count):
+            is_news = label not in said and processor.is_word(label)
+            is_kept = sample.target is not Target.CORRECTED or is_news
+            targets.append(sample.target if is_kept else Target.AS_IT_STANDS)
+            said.add(label)
+    return targets
 
 
 def _is_projected(clip: ClipFeatures | ClipAsRead) -> bool:

@@ -23,7 +23,7 @@ from models.finetune import (
 )
 from models.kept import Kept
 from models.lora import adapt, merge
-from models.reply_loss import Target
+from models.reply_loss import MARGIN, Target
 from models.stages import VIDEO, Shown, StageName, Strategy
 from models.train import (
     ClipAsRead,
@@ -306,6 +306,20 @@ def test_words_are_corrected_by_a_margin_and_numbers_and_the_end_are_not() -> No
     )
     assert corrected[0] > as_it_stands[0] + 1
     assert corrected[1] == pytest.approx(as_it_stands[1])
+
+
+def test_what_a_reply_says_again_is_not_corrected_again() -> None:
+    engine = tiny_engine()
+    reply, num_words = "yes no yes no", 2
+    num_tokens = len(engine.processor.reply_ids(reply))
+
+    def cost(target: Target) -> float:
+        samples = [Sample("what", reply, target=target)] * 2
+        losses = batch_losses(engine.model, engine.processor, samples, before=engine.model)
+        return losses["loss"].item() * num_tokens
+
+    more = cost(Target.CORRECTED) - cost(Target.AS_IT_STANDS)
+    assert more == pytest.approx(num_words * MARGIN, rel=0.01)
 
 
 def test_a_lead_in_of_features_lies_where_the_engine_puts_one() -> None:
