@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.nano.world import ACTIONS, COLOURS, KINDS, Happening, Script
-from models.schemas import Note, NoteEvent
+from models.schemas import LISTED_BY, Note, NoteEvent
 
 LEAST_S = 1.5
 """What is seen for less is not noted."""
@@ -44,7 +44,9 @@ def note_of(
             )
         )
     events.sort(key=lambda event: (event.start_s, event.text))
-    return Note(text=", ".join(event.text for event in events) or NOTHING, events=tuple(events))
+    return Note(
+        text=LISTED_BY.join(event.text for event in events) or NOTHING, events=tuple(events)
+    )
 
 
 def shown_in(script: Script, *, start_s: float, end_s: float) -> list[Happening]:
