@@ -22,7 +22,7 @@ MARGIN = 6.0
 """How much lower, in logits, what was not expected is taken to be while it is learnt."""
 EXPECTED = 0.05
 """So likely was what is no surprise: words of what is new are much less, times of events hardly."""
-KEPT = 4.0
+KEPT = 8.0
 """How much more it costs to stray from what was said before than to miss what is to be learnt."""
 
 
