@@ -31,6 +31,7 @@ from services.looking import DOUBTS, Checked, Looker, Sought
 from services.moments import MINUTE_NS, Bounds, show_ns
 from services.progress import is_recording
 from services.registry import Registry
+from services.respelling import respelt
 from services.tracing import CarryingTracer, Tracer
 from services.wording import Told, cite, counted, without_evidence
 from streaming.messages import Answer, Citation, Coverage, Span, Verdict, wall_time
@@ -99,6 +100,7 @@ class Answerer:
             asked = self._asked(question.streams, bounds, plan, now_at=now_at)
             coverage = coverage_of(self._record, asked)
             noted = self._noted(plan, asked)
+            plan = respelt(plan, asked=meant.text, noted=(one.text for one in noted))
         finding, looked, sought = self._find(plan, asked, noted)
         verdict = _verdict(finding, coverage, sought)
         if verdict is Verdict.FOUND:

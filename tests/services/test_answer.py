@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from models.engine import ClipTokens
+from models.schemas import Plan
 from services.answer import MAX_QUESTION_CHARS, Answerer, Question
 from services.describing import stored_tokens
 from services.errors import EmptyQuestion, NoSuchStream, QuestionTooLong, RangeInFuture
@@ -222,6 +223,16 @@ def test_a_question_without_a_plan_is_looked_for(ask: Ask) -> None:
     answer = ask("a bright light shines")
 
     assert (answer.intent, moments_s(answer)) == ("when", [(12, 15), (34, 36)])
+
+
+def test_a_word_that_the_planner_garbles_is_the_one_that_was_asked_about(
+    ask: Ask, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    garbled = Plan(intent="when", events=("a brght light",))
+    monkeypatch.setattr(engine, "plan", lambda question: garbled)
+
+    assert moments_s(ask("When was there a bright light?")) == [(12, 15), (34, 36)]
+    assert ask("When was there a white light?").verdict is not Verdict.FOUND
 
 
 def test_a_description_without_a_time_is_about_the_latest_minute(ask: Ask) -> None:
