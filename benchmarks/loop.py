@@ -5,7 +5,7 @@ never seen, and is asked about them. A few dozen clips are labelled; a data set 
 model is trained, evaluated and promoted while the service runs; the same questions are asked
 again. The script is looked at only to say what a person would who watches, and after each answer.
 
-    python -m benchmarks.loop [--clips 64] [--minutes 40] [--steps 770] [--keep DIR]
+    python -m benchmarks.loop [--clips 64] [--minutes 40] [--steps 800] [--keep DIR]
 """
 
 import argparse
@@ -238,7 +238,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=64, help="how many are labelled")
     parser.add_argument("--minutes", type=float, default=40, help="of footage to ask about")
-    parser.add_argument("--steps", type=int, default=770, help="of training")
+    parser.add_argument("--steps", type=int, default=800, help="of training")
     parser.add_argument("--asked", type=int, default=160, help="questions of either sort")
     parser.add_argument("--scripts", type=int, default=16, help="of what was known, to replay")
     parser.add_argument("--texts", type=int, default=600, help="of what was known, to replay")

@@ -27,7 +27,7 @@ from models.nano.world import (
     write_script,
 )
 
-SEED = 86_800_001
+SEED = 86_900_001
 """Far from every seed of training, of examinations and of the demonstration."""
 KIND, ACTION = "tram", "burns"
 TRAMS, FIRES = 0.4, 0.45  # how much of what is seen in the street
