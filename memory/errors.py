@@ -22,6 +22,7 @@ StoreError                     (not `MemoryError`: Python has taken the name)
 ├── TokensMissing              no visual tokens are stored for a clip
 ├── ForeignTokens              the stored tokens were made by other weights or another layout
 ├── ExamplesMissing            there is no data set
+├── LabelsMissing              there is no file of labels
 ├── WrongWidth                 a vector is not as wide as the index
 ├── BadVector                  a vector is not a row of finite numbers
 ├── IndexEngineMissing         faiss is not installed
@@ -190,6 +191,15 @@ class ForeignTokens(StoreError):
 class ExamplesMissing(StoreError):
     def __init__(self, path: Path) -> None:
         super().__init__(f"no examples at {path}; make some with: longwatch dataset build")
+        self.path = path
+
+
+class LabelsMissing(StoreError):
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            f"no labels at {path}; name a file with a label in JSON on each line, such as "
+            '{"stream": "yard", "start": "0:05:00", "text": "the tram crosses"}'
+        )
         self.path = path
 
 

@@ -70,6 +70,7 @@ ACTIONS: dict[type[Exception], Action] = {
     memory.TokensMissing: Action.SET_ASIDE,
     memory.ForeignTokens: Action.SET_ASIDE,
     memory.ExamplesMissing: Action.CRASH,
+    memory.LabelsMissing: Action.CRASH,
     memory.WrongWidth: Action.CRASH,
     memory.BadVector: Action.SET_ASIDE,
     memory.IndexEngineMissing: Action.CRASH,

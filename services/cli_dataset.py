@@ -59,6 +59,8 @@ def label(  # noqa: PLR0913 - the options of a command
     tools = tools_of(context)
     with reported(tools, as_json=as_json), opened(tools.settings) as stores:
         if source is not None:
+            if where is not None or end or nothing or question:
+                raise SettingsError("with --from, the file alone says where, when and what")
             given = read_given(source)
         else:
             given = [given_label(where, words or [], end=end, nothing=nothing, question=question)]

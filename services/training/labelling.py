@@ -12,7 +12,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from memory.errors import BadExample, ExamplesMissing, from_os_error
+from memory.errors import BadExample, LabelsMissing, from_os_error
 from memory.labels import Label
 from services.errors import NothingStored
 from services.streams import span_of
@@ -49,9 +49,9 @@ def read_given(path: Path) -> list[GivenLabel]:
         StoreError: it cannot be read, or a line of it is no label.
     """
     try:
-        lines = path.read_text().split("\n")
+        lines = path.read_bytes().split(b"\n")
     except FileNotFoundError as error:
-        raise ExamplesMissing(path) from error
+        raise LabelsMissing(path) from error
     except OSError as error:
         raise from_os_error(error, str(path)) from error
     given: list[GivenLabel] = []

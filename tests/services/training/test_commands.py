@@ -72,6 +72,24 @@ def test_labels_that_say_nothing_are_refused(settings: Settings, tmp_path: Path)
     assert as_json(run(settings, "labels", "--json")) == []
 
 
+def test_what_is_no_file_of_labels_is_refused(settings: Settings, tmp_path: Path) -> None:
+    missing = run(settings, "label", "--from", str(tmp_path / "missing.jsonl"))
+    assert missing.exit_code == 1
+    assert "no labels at" in missing.stderr
+    picture = tmp_path / "labels.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\xff\xfe\x00")
+    refused = run(settings, "label", "--from", str(picture))
+    assert refused.exit_code == 1
+    assert "line 1" in refused.stderr
+    file = tmp_path / "labels.jsonl"
+    file.write_text('{"stream": "cam", "start": 1, "text": "a"}\n')
+    for said in (("cam", "0:12", "a light"), ("--to", "0:15"), ("--nothing",)):
+        both = run(settings, "label", *said, "--from", str(file))
+        assert both.exit_code == 2, both.stderr
+        assert "--from" in both.stderr
+    assert as_json(run(settings, "labels", "--json")) == []
+
+
 def test_a_number_in_a_file_counts_seconds(settings: Settings, tmp_path: Path) -> None:
     file = tmp_path / "labels.jsonl"
     file.write_text('{"stream": "cam", "start": 4.02638669841204, "end": 7, "text": "a light"}\n')
