@@ -198,7 +198,7 @@ class LabelsMissing(StoreError):
     def __init__(self, path: Path) -> None:
         super().__init__(
             f"no labels at {path}; name a file with a label in JSON on each line, such as "
-            '{"stream": "yard", "start": "0:05:00", "text": "the tram crosses"}'
+            '{"stream": "dock", "start": "0:05:00", "text": "a van stops"}'
         )
         self.path = path
 
