@@ -6,9 +6,6 @@ from uuid import uuid4
 
 from benchmarks.bus import JOBS, SQLITE, measure
 from benchmarks.report import bus_rows
-from tests.streaming.kafka_server import LITTERED
-
-pytestmark = LITTERED
 
 
 def test_every_bus_does_every_job(kafka_servers: str, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ LITTERED = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
     pytest.mark.usefixtures("collected_litter"),
 ]
-"""For modules that kill brokers or use kafka-python plainly: it leaves sockets to the collector."""
+"""For modules that kill brokers: kafka-python leaves what it tried in vain to the collector."""
 
 FETCH_S, START_S = 600, 90
 TRIES = 3
