@@ -219,13 +219,31 @@ class RedisClient:
     def _settle(self, connection: Any) -> None:  # noqa: ANN401 - redis-py's connection
         """Greet the server, and tell the record which run of the server this is."""
         connection.on_connect()
-        run_id = _info(_asked(connection, "INFO", "server")).get("run_id", "")
+        info = _info(_asked(connection, "INFO"))
+        run_id = info.get("run_id", "")
+        last_run_id = _asked(connection, "HGET", self.key("meta"), "run_id")
+        if last_run_id not in (None, run_id.encode()) and info.get("aof_enabled") == "1":
+            self._leave_torn_write_behind(connection)
         arguments = (self._prefix, str(SCHEMA_VERSION), uuid.uuid4().hex, run_id)
         try:
             self._check_schema(_asked(connection, "EVAL", SETTLE, 0, *arguments).decode())
         except StoreError:
             connection.disconnect()
             raise
+
+    def _leave_torn_write_behind(self, connection: Any) -> None:  # noqa: ANN401 - as above
+        """Have the server write its file anew, before we write to it for the first time.
+
+        A crash may leave the beginning of a script's writes in the append-only file. Redis leaves
+        them out when it starts, but cuts off no more than the last command that is not whole: at
+        the start after that, they would be done by half, together with what was written behind
+        them (https://github.com/valkey-io/valkey/pull/4342).
+        """
+        try:
+            _asked(connection, "BGREWRITEAOF")
+        except _redis.ResponseError as error:  # one that is under way does as well
+            if "already in progress" not in str(error):
+                log.warning("%s: BGREWRITEAOF after its restart: %s", self.address.shown, error)
 
     def _check_schema(self, found: str) -> None:
         if found == "headless":
@@ -345,7 +363,7 @@ def _connected(
     )
 
 
-def _asked(connection: Any, *command: Any) -> bytes:  # noqa: ANN401 - redis-py's connection
+def _asked(connection: Any, *command: Any) -> Any:  # noqa: ANN401 - of redis-py's connection
     connection.send_command(*command)
     return connection.read_response()
 

@@ -3,6 +3,8 @@
 Where neither is there, tests skip and say why, which CI does not accept (tests/conftest.py).
 """
 
+import contextlib
+import os
 import shutil
 import signal
 import subprocess
@@ -16,6 +18,10 @@ import pytest
 PROGRAM = "redis-server"
 MISSING = f"{PROGRAM} is not on the path (Debian: apt-get install redis-server)"
 START_S = 20.0
+
+
+class ServerEnded(Exception):
+    """The server ended by itself; the message is its log."""
 
 
 class RedisServer:
@@ -46,16 +52,27 @@ class RedisServer:
                 ],
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
         give_up_s = time.monotonic() + START_S
         while not self._answers():
-            assert self._process.poll() is None, (self.directory / "log").read_text()
+            if self._process.poll() is not None:
+                raise ServerEnded((self.directory / "log").read_text())
             assert time.monotonic() < give_up_s
             time.sleep(0.01)
 
+    def start_supervised(self) -> None:
+        """Start it, and once more if it ends: Docker and systemd would."""
+        try:
+            self.start()
+        except ServerEnded:
+            self.start()
+
     def kill(self) -> None:
+        """Kill it, and its child that rewrites its file."""
         assert self._process is not None
-        self._process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
     def pause(self) -> None:
@@ -79,9 +96,19 @@ class RedisServer:
             check=True,
         ).stdout.strip()
 
+    def wait_for(self, section: str, line: str) -> None:
+        """Wait until a section of INFO has a line."""
+        give_up_s = time.monotonic() + START_S
+        while line not in self.command("INFO", section).splitlines():
+            assert time.monotonic() < give_up_s, self.command("INFO", section)
+            time.sleep(0.01)
+
     def _answers(self) -> bool:
-        # A user who may not even ask is one who is answered.
-        return self.socket.exists() and self.command("PING").startswith(("PONG", "NOAUTH"))
+        try:
+            # A user who may not even ask is one who is answered.
+            return self.socket.exists() and self.command("PING").startswith(("PONG", "NOAUTH"))
+        except subprocess.CalledProcessError:  # it ended after it had made its socket
+            return False
 
 
 def fresh_url(server: str) -> str:

@@ -22,7 +22,7 @@ from tests.memory.notes import note, put, span, spec
 from tests.memory.redis_server import RedisServer
 
 PASSWORD = "Zanzibar-17"
-RIGHTS = "~test:* +@read +@write +@scripting +@connection +info +config|get"
+RIGHTS = "~test:* +@read +@write +@scripting +@connection +info +config|get +bgrewriteaof"
 
 
 @pytest.fixture
@@ -50,6 +50,21 @@ def test_a_user_with_the_documented_rights_may_do_everything(guarded: RedisServe
         record.delete_span(span(0, 10))
         record.remove_stream("pond")
         record.check()
+
+
+def test_after_a_restart_a_user_without_one_right_is_served_and_told(
+    guarded: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = guarded.url(user=f"longwatch:{PASSWORD}@")
+    admin = ("--no-auth-warning", "--pass", "somebody else's")
+    for rights, warning in (("+bgrewriteaof", ""), ("-bgrewriteaof", "BGREWRITEAOF")):
+        with closing(RedisRecord(url)):
+            guarded.command(*admin, "ACL", "SETUSER", "longwatch", rights)
+            guarded.command(*admin, "HSET", "test:meta", "run_id", "of the last run")
+        with closing(RedisRecord(url)) as record:
+            record.check()
+        assert warning in caplog.text
+        assert bool(warning) == bool(caplog.text)
 
 
 @pytest.mark.parametrize(

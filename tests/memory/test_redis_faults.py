@@ -1,5 +1,6 @@
 """A record in Redis outlives its server: killed, stopped, full, away. Nothing is there by half."""
 
+import os
 import random
 import subprocess
 import threading
@@ -75,7 +76,7 @@ def test_a_killed_server_keeps_what_it_acknowledged_and_nothing_by_half(
         puts = acknowledged(process)
         assert early
         assert process.returncode == 1
-        killed.start()
+        killed.start_supervised()
 
         record.check()
         whole = {note.clip_id for note in record.clips() if len(note.events) == 9}
@@ -88,6 +89,38 @@ def test_a_killed_server_keeps_what_it_acknowledged_and_nothing_by_half(
     revisions = [held.revision for held in record.vectors()]
     assert len(set(revisions)) == len(whole)
     record.close()
+
+
+@pytest.mark.parametrize("kept", [0.02, 0.3, 0.6, 0.9])
+@pytest.mark.parametrize("rewriting", ["done", "killed"])
+def test_a_write_that_was_torn_is_left_out_for_good(kept: float, rewriting: str) -> None:
+    """A crash in the middle of a write leaves a part of a clip, behind which others are put."""
+    events = tuple((second, second + 0.5, "a heron lands") for second in range(9))
+    slow = ("--rdb-key-save-delay", "1000000") if rewriting == "killed" else ()
+    with (
+        closing(RedisServer("--appendfsync", "always", *slow)) as server,
+        closing(RedisRecord(server.url())) as record,
+    ):
+        record.add_stream(spec())
+        put(record, note(0, "clip 0", events))
+        (appended,) = server.directory.rglob("*.incr.aof")
+        whole_bytes = appended.stat().st_size
+        put(record, note(1, "clip 1", events))
+        server.kill()
+        written_bytes = appended.stat().st_size - whole_bytes
+        os.truncate(appended, whole_bytes + round(kept * written_bytes))
+        server.start()
+
+        put(record, note(2, "clip 2", events))
+        if rewriting == "done":
+            server.wait_for("persistence", "aof_rewrite_in_progress:0")
+        server.kill()
+        server.start_supervised()
+
+        record.check()
+        assert record.clips() == [note(0, "clip 0", events), note(2, "clip 2", events)]
+        assert record.counts().events == 18
+        assert len(record.search_words("heron", limit=9)) == 2
 
 
 def test_a_writer_goes_on_by_itself_when_the_server_is_back(
