@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import socket
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -164,9 +165,18 @@ def logs_as_before() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def kafka_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaServer]:
-    """A Kafka broker that a test may harm, started when the first one needs it."""
+def kafka_server(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> Iterator[KafkaServer]:
+    """A Kafka broker that a test may harm, started when the first one needs it.
+
+    A kafka-python client that is closed while it connects leaves its socket to the collector.
+    """
     with serving(tmp_path_factory.mktemp("kafka"), cache=cache_folder()) as server:
+        ports = f"({server.port}|{server.secure_port})"
+        left = rf"unclosed <socket\.socket .*raddr=\('127\.0\.0\.1', {ports}\)"
+        warnings.filterwarnings("ignore", left, ResourceWarning)  # until this test ends
+        pytestconfig.addinivalue_line("filterwarnings", f"ignore:{left}:ResourceWarning")
         yield server
 
 
