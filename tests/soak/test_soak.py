@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.soak.living import SCRIPTED_ENGINE, living
+from tests.soak.living import SCRIPTED_ENGINE, Living, living
 from tests.soak.samples import Sample, has_grown, slope_per_h, summary_of
 from tests.streaming.kafka_server import LITTERED, KafkaServer
 
 pytestmark = LITTERED
 
 WARM_UP, CYCLES = 1, 8
+TRIES = 3
+"""A pool of connections takes in more while the machine is busy, some time; a leak goes on."""
 
 
 def held(*files: int) -> list[Sample]:
@@ -39,12 +41,22 @@ def test_cameras_that_come_and_go_leave_no_files_or_threads_behind(
     with living(kafka_server, tmp_path / "stack", SCRIPTED_ENGINE) as alive:
         for _ in range(WARM_UP):
             alive.cycle()
-        samples: list[dict[str, Sample]] = []
-        for _ in range(CYCLES):
-            alive.cycle()
-            samples.append(alive.samples())
+        grew = [what_grew(alive)]
+        while grew[-1] and len(grew) < TRIES:
+            grew.append(what_grew(alive))
 
-    for name in samples[0]:
-        of_one = [one[name] for one in samples]
-        for what in ("files", "threads"):
-            assert not has_grown(of_one, what), (name, of_one)
+    assert not grew[-1], grew
+
+
+def what_grew(alive: Living) -> list[tuple[str, str, list[Sample]]]:
+    samples: list[dict[str, Sample]] = []
+    for _ in range(CYCLES):
+        alive.cycle()
+        samples.append(alive.samples())
+    each = {name: [one[name] for one in samples] for name in samples[0]}
+    return [
+        (name, what, of_one)
+        for name, of_one in each.items()
+        for what in ("files", "threads")
+        if has_grown(of_one, what)
+    ]
